@@ -1,0 +1,50 @@
+// Memory for workspaces, aligned to cache lines; asked for by the public entries before they touch any output.
+#ifndef FLATCONV_BASE_ALIGNED_BUFFER_HPP
+#define FLATCONV_BASE_ALIGNED_BUFFER_HPP
+
+#include <cstddef>
+#include <new>
+
+namespace flatconv {
+
+inline constexpr std::size_t cache_line = 64;
+
+/// Owns `bytes` of uninitialised memory that starts on a cache line.
+class AlignedBuffer {
+  public:
+    /// Null `data()` when the memory is not to be had; never throws.
+    explicit AlignedBuffer(std::size_t bytes) noexcept
+        : data_(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{cache_line}, std::nothrow))) {}
+    ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{cache_line}); }
+    AlignedBuffer(const AlignedBuffer&) = delete;
+    AlignedBuffer& operator=(const AlignedBuffer&) = delete;
+
+    std::byte* data() const noexcept { return data_; }
+
+  private:
+    std::byte* data_;
+};
+
+/// Hands out pieces of one buffer in turn, each on a cache line. Over a null buffer it only adds up the sizes, so that
+/// the code which lays a workspace out is also the code which measures it.
+class Carver {
+  public:
+    explicit Carver(std::byte* start) noexcept : start_(start) {}
+
+    template <typename T>
+    T* take(std::size_t count) noexcept {
+        const std::size_t at = used_;
+        used_ += (count * sizeof(T) + cache_line - 1) / cache_line * cache_line;
+        return start_ ? reinterpret_cast<T*>(start_ + at) : nullptr;
+    }
+
+    std::size_t used() const noexcept { return used_; }
+
+  private:
+    std::byte* start_;
+    std::size_t used_ = 0;
+};
+
+}  // namespace flatconv
+
+#endif

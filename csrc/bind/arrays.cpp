@@ -1,0 +1,133 @@
+// Translation between NumPy's and the core's description of arrays. Python has checked types; shapes are checked here
+// once more, because nothing behind this line does it.
+#include "bind/arrays.hpp"
+
+#include <utility>
+
+namespace flatconv::bind {
+
+namespace {
+
+template <typename Value>
+struct Named {
+    std::string_view name;
+    Value value;
+};
+
+constexpr Named<PaddingRule> padding_rules[] = {
+    {"valid", PaddingRule::valid},
+    {"same", PaddingRule::same},
+    {"same_lower", PaddingRule::same_lower},
+    {"full", PaddingRule::full},
+};
+
+constexpr Named<PaddingMode> padding_modes[] = {
+    {"zeros", PaddingMode::zeros},       {"reflect", PaddingMode::reflect},     {"replicate", PaddingMode::replicate},
+    {"circular", PaddingMode::circular}, {"symmetric", PaddingMode::symmetric},
+};
+
+template <typename Value, std::size_t Count>
+Value named(const char* argument, const Named<Value> (&choices)[Count], std::string_view name) {
+    for (const Named<Value>& choice : choices) {
+        if (choice.name == name) return choice.value;
+    }
+    throw py::value_error(std::string(argument) + " is unknown: \"" + std::string(name) + "\"");
+}
+
+/// First and one past the last byte that an array spans.
+std::pair<std::uintptr_t, std::uintptr_t> span_of(const py::array& array) {
+    const auto data = reinterpret_cast<std::uintptr_t>(array.data());
+    if (array.size() == 0) return {data, data};
+    std::intptr_t low = 0, high = array.itemsize();
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+        const std::intptr_t reach = array.strides(axis) * (array.shape(axis) - 1);
+        (reach < 0 ? low : high) += reach;
+    }
+    return {data + std::uintptr_t(low), data + std::uintptr_t(high)};
+}
+
+void require(bool holds, const char* what) {
+    if (!holds) throw py::value_error(what);
+}
+
+}  // namespace
+
+ConvProblem describe(const Geometry& geometry) {
+    ConvProblem problem;
+    problem.spatial_rank = int(geometry.stride.size());
+    require(problem.spatial_rank >= 1 && problem.spatial_rank <= max_spatial_rank, "stride must have 1 to 3 elements");
+    problem.stride = spatial_sizes(problem, geometry.stride);
+    problem.dilation = spatial_sizes(problem, geometry.dilation);
+    problem.padding_mode = named("padding_mode", padding_modes, geometry.padding_mode);
+    if (py::isinstance<py::str>(geometry.padding)) {
+        problem.padding = named("padding", padding_rules, geometry.padding.cast<std::string_view>());
+        return problem;
+    }
+    const auto pairs = geometry.padding.cast<py::tuple>();
+    require(pairs.size() == geometry.stride.size(), "padding must have one pair for each spatial axis");
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+        const std::size_t axis = max_spatial_rank - pairs.size() + i;
+        const auto pair = pairs[i].cast<py::tuple>();
+        require(pair.size() == 2, "padding must have pairs of (before, after)");
+        problem.pad_before[axis] = pair[0].cast<std::int64_t>();
+        problem.pad_after[axis] = pair[1].cast<std::int64_t>();
+    }
+    return problem;
+}
+
+Extent spatial_sizes(const ConvProblem& problem, const py::ssize_t* shape, py::ssize_t ndim) {
+    Extent sizes{1, 1, 1};
+    for (int back = 1; back <= problem.spatial_rank; ++back) {
+        sizes[std::size_t(max_spatial_rank - back)] = shape[ndim - back];
+    }
+    return sizes;
+}
+
+Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
+    require(int(sizes.size()) == problem.spatial_rank,
+            "stride, dilation and kernel must have one element for each axis");
+    Extent extent{1, 1, 1};
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        extent[max_spatial_rank - sizes.size() + i] = sizes[i].cast<std::int64_t>();
+    }
+    return extent;
+}
+
+ByteStrides byte_strides(const ConvProblem& problem, const py::array& array) {
+    require(array.ndim() >= problem.spatial_rank && array.ndim() <= problem.spatial_rank + 2,
+            "an array's rank must be the spatial rank, or one or two more");
+    ByteStrides strides{};
+    const py::ssize_t leading = array.ndim() - problem.spatial_rank;
+    for (py::ssize_t axis = 0; axis < leading; ++axis) {
+        strides[std::size_t(2 - leading + axis)] = array.strides(axis);
+    }
+    for (int back = 1; back <= problem.spatial_rank; ++back) {
+        strides[std::size_t(max_spatial_rank + 2 - back)] = array.strides(array.ndim() - back);
+    }
+    return strides;
+}
+
+std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back) {
+    const py::ssize_t axis = array.ndim() - problem.spatial_rank - back;
+    return axis >= 0 ? array.shape(axis) : 1;
+}
+
+bool may_overlap(const py::array& a, const py::array& b) {
+    const auto [a_low, a_high] = span_of(a);
+    const auto [b_low, b_high] = span_of(b);
+    return a_low < b_high && b_low < a_high;
+}
+
+void check(const Status& status) {
+    const char* message = status.message.c_str();
+    switch (status.code) {
+        case StatusCode::ok: return;
+        case StatusCode::invalid_argument: throw py::value_error(message);
+        case StatusCode::size_overflow: PyErr_SetString(PyExc_OverflowError, message); break;
+        case StatusCode::out_of_memory: PyErr_SetString(PyExc_MemoryError, message); break;
+        case StatusCode::cancelled: break;  // PyErr_CheckSignals has set the exception
+    }
+    throw py::error_already_set();
+}
+
+}  // namespace flatconv::bind

@@ -1,0 +1,57 @@
+// The extension module flatconv._core: registers functions, nothing else.
+#include "bind/operations.hpp"
+
+namespace {
+
+namespace py = pybind11;
+
+py::list instruction_sets() {
+    py::list sets;
+    for (const flatconv::IsaInfo& info : flatconv::instruction_sets()) {
+        py::dict entry;
+        entry["name"] = info.name;
+        entry["usable"] = info.usable;
+        entry["float32_tile"] = py::make_tuple(info.float32_rows, info.float32_cols);
+        entry["float64_tile"] = py::make_tuple(info.float64_rows, info.float64_cols);
+        sets.append(entry);
+    }
+    return sets;
+}
+
+std::string get_isa() {
+    std::string name;
+    flatconv::bind::check(flatconv::get_isa(name));
+    return name;
+}
+
+double measure_peak(const py::dtype& dtype) {
+    const bool single = dtype.equal(py::dtype::of<float>());
+    if (!single && !dtype.equal(py::dtype::of<double>())) throw py::type_error("dtype must be float32 or float64");
+    double operations_per_second = 0;
+    flatconv::bind::check(
+        flatconv::measure_peak(single ? flatconv::DType::float32 : flatconv::DType::float64, operations_per_second));
+    return operations_per_second;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
+    module.attr("__version__") = FLATCONV_VERSION_STRING;
+    module.attr("depth_block") = flatconv::depth_block;
+    module.def("conv", flatconv::bind::conv, py::arg("x"), py::arg("weight"), py::arg("bias").none(true),
+               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("padding_mode"),
+               py::arg("out").none(true), py::arg("threads"), py::arg("algorithm"), py::arg("workspace_limit"));
+    module.def("im2col", flatconv::bind::im2col, py::arg("x"), py::arg("kernel_size"), py::arg("stride"),
+               py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"));
+    module.def("col2im", flatconv::bind::col2im, py::arg("regions"), py::arg("x_shape"), py::arg("kernel_size"),
+               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"));
+    module.def("get_num_threads", flatconv::get_num_threads);
+    module.def(
+        "set_num_threads", [](int threads) { flatconv::bind::check(flatconv::set_num_threads(threads)); },
+        py::arg("threads"));
+    module.def("instruction_sets", instruction_sets);
+    module.def("get_isa", get_isa);
+    module.def("set_isa", [](const char* name) { flatconv::bind::check(flatconv::set_isa(name)); }, py::arg("name"));
+    module.def("measure_peak", measure_peak, py::arg("dtype"));
+    module.def("compiler", flatconv::compiler);
+}

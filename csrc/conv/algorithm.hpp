@@ -1,0 +1,63 @@
+// The list of algorithms, and what they are asked: first to plan, then to run. Adding one is a file and a line in
+// choose.cpp.
+#ifndef FLATCONV_CONV_ALGORITHM_HPP
+#define FLATCONV_CONV_ALGORITHM_HPP
+
+#include <flatconv/flatconv.hpp>
+
+#include <memory>
+
+#include "conv/runtime.hpp"
+#include "kernels/kernel_set.hpp"
+#include "problem/conv_shape.hpp"
+
+namespace flatconv {
+
+/// All that a plan may depend on.
+struct PlanRequest {
+    ConvShape shape;  // not empty
+    DType dtype;
+    const KernelSet* kernels;
+    int threads;           // at most
+    bool weights_in_rows;  // the weights can be read where they lie; see gemm/weights.hpp
+};
+
+/// The arrays of one call, all with explicit strides. `bias.data` may be null.
+struct ConvArrays {
+    ConstArray x;
+    ConstArray weight;
+    ConstArray bias;
+    Array y;
+};
+
+/// One algorithm, all decided for one shape. Plans are immutable, so that calls can share them.
+class ConvPlan {
+  public:
+    virtual ~ConvPlan() = default;
+
+    /// Expected time, in the time that one thread takes for a multiply-add on one vector lane.
+    virtual double cost() const = 0;
+
+    virtual std::size_t workspace_bytes() const = 0;
+
+    /// Computes y. `workspace` has `workspace_bytes()` and starts on a cache line; nothing else is allocated.
+    virtual void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const = 0;
+};
+
+struct ConvAlgorithm {
+    Algorithm id;
+    const char* name;
+    bool (*supports)(const ConvShape& shape);
+    std::unique_ptr<ConvPlan> (*plan)(const PlanRequest& request);
+};
+
+extern const ConvAlgorithm reference_algorithm;
+extern const ConvAlgorithm im2col_algorithm;
+
+/// The plan of the algorithm that `wanted` names, or the cheapest of all that support the shape and fit the limit.
+Status choose(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
+              std::unique_ptr<ConvPlan>& chosen);
+
+}  // namespace flatconv
+
+#endif

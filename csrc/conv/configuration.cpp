@@ -1,0 +1,97 @@
+// The public functions about the machine and the build.
+#include <flatconv/flatconv.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "conv/status.hpp"
+#include "cpu/dispatch.hpp"
+
+namespace flatconv {
+
+Status unusable_isa() {
+    const char* name = std::getenv("FLATCONV_ISA");
+    return {StatusCode::invalid_argument,
+            std::string("FLATCONV_ISA names an instruction set that is unknown, or that this CPU cannot run: \"") +
+                (name ? name : "") + "\""};
+}
+
+namespace {
+
+template <typename T>
+double peak(const Kernels<T>& kernels) {
+    using Clock = std::chrono::steady_clock;
+    constexpr std::int64_t steps = 100'000;
+    double best = 0;
+    for (int round = 0; round < 5; ++round) {
+        const Clock::time_point start = Clock::now();
+        // The branch keeps the compiler from dropping a result that nobody reads; the chains never reach 0.
+        if (kernels.multiply_add_chains(steps) == T(0)) return 0;
+        const std::chrono::duration<double> elapsed = Clock::now() - start;
+        best = std::max(best, 2.0 * kernels.lanes * kernels.chains * double(steps) / elapsed.count());
+    }
+    return best;
+}
+
+}  // namespace
+
+inline namespace v0 {
+
+std::vector<IsaInfo> instruction_sets() {
+    std::vector<IsaInfo> sets;
+    const CompiledSets compiled = compiled_kernel_sets();
+    for (int i = 0; i < compiled.count; ++i) {
+        const KernelSet& set = *compiled.sets[i];
+        sets.push_back({set.name, usable(set), set.float32.tile_rows, set.float32.tile_cols, set.float64.tile_rows,
+                        set.float64.tile_cols});
+    }
+    return sets;
+}
+
+Status get_isa(std::string& name) noexcept {
+    return guarded([&]() -> Status {
+        const KernelSet* set = current_kernel_set();
+        if (!set) return unusable_isa();
+        name = set->name;
+        return {};
+    });
+}
+
+Status set_isa(const char* name) noexcept {
+    return guarded([&]() -> Status {
+        const KernelSet* set = find_kernel_set(name);
+        if (!set) {
+            std::string message =
+                std::string("isa must be auto or one that this CPU can run, got \"") + name + "\"; usable:";
+            for (const IsaInfo& info : instruction_sets()) {
+                if (info.usable) message += std::string(" ") + info.name;
+            }
+            return {StatusCode::invalid_argument, std::move(message)};
+        }
+        use_kernel_set(*set);
+        return {};
+    });
+}
+
+Status measure_peak(DType dtype, double& operations_per_second) noexcept {
+    return guarded([&]() -> Status {
+        const KernelSet* set = current_kernel_set();
+        if (!set) return unusable_isa();
+        operations_per_second = dtype == DType::float32 ? peak(set->float32) : peak(set->float64);
+        return {};
+    });
+}
+
+const char* compiler() noexcept {
+#if defined(__clang__)
+    return "Clang " __clang_version__;
+#else
+    return "GCC " __VERSION__;
+#endif
+}
+
+}  // namespace v0
+}  // namespace flatconv

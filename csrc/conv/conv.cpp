@@ -1,0 +1,90 @@
+// The public entry: checks the problem, completes the arrays' strides, chooses, runs.
+#include <flatconv/flatconv.hpp>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+#include "conv/runtime.hpp"
+#include "conv/status.hpp"
+#include "cpu/dispatch.hpp"
+#include "gemm/weights.hpp"
+
+namespace flatconv {
+inline namespace v0 {
+
+namespace {
+
+template <typename AnyArray>
+AnyArray with_strides(AnyArray array, std::int64_t channels, const Extent& spatial, std::int64_t bytes) {
+    if (array.dense) array.byte_strides = dense_strides(channels, spatial, bytes);
+    array.dense = false;
+    return array;
+}
+
+/// Checks everything but the arrays.
+Status describe(const ConvProblem& problem, const Options& options, PlanRequest& request) {
+    if (Status status = make_shape(problem, request.shape); !status) return status;
+    if (Status status = check_threads(options); !status) return status;
+    request.kernels = current_kernel_set();
+    if (!request.kernels) return unusable_isa();
+    request.dtype = problem.dtype;
+    request.weights_in_rows = true;
+    const ConvShape& shape = request.shape;
+    const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
+                        double(std::max<std::int64_t>(shape.depth, 1));
+    request.threads = threads_for(options, work);
+    return {};
+}
+
+}  // namespace
+
+Status output_size(const ConvProblem& problem, Extent& output) noexcept {
+    return guarded([&] {
+        ConvShape shape;
+        Status status = make_shape(problem, shape);
+        if (status) output = shape.output;
+        return status;
+    });
+}
+
+Status conv(const ConvProblem& problem, const ConstArray& x, const ConstArray& weight, const ConstArray& bias,
+            const Array& y, const Options& options) noexcept {
+    return guarded([&]() -> Status {
+        PlanRequest request;
+        if (Status status = describe(problem, options, request); !status) return status;
+        const ConvShape& shape = request.shape;
+        if (shape.empty()) return {};
+        const std::int64_t bytes = element_bytes(problem.dtype);
+        ConvArrays arrays{with_strides(x, problem.in_channels, shape.input, bytes),
+                          with_strides(weight, shape.in_channels, shape.kernel, bytes), bias,
+                          with_strides(y, problem.out_channels, shape.output, bytes)};
+        if (bias.dense) arrays.bias.byte_strides = {bytes};
+        const WeightSizes sizes = weight_sizes(shape);
+        request.weights_in_rows = problem.dtype == DType::float32 ? lies_in_rows<float>(sizes, arrays.weight)
+                                                                  : lies_in_rows<double>(sizes, arrays.weight);
+
+        std::unique_ptr<ConvPlan> plan;
+        if (Status status = choose(request, options.algorithm, options.workspace_limit, plan); !status) return status;
+        const AlignedBuffer workspace(plan->workspace_bytes());
+        if (!workspace.data()) return {StatusCode::out_of_memory, "out of memory for the workspace"};
+        return with_runtime(options, [&](const Runtime& runtime) { plan->run(arrays, runtime, workspace.data()); });
+    });
+}
+
+Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options) noexcept {
+    return guarded([&]() -> Status {
+        PlanRequest request;
+        if (Status status = describe(problem, options, request); !status) return status;
+        bytes = 0;
+        if (request.shape.empty()) return {};
+        std::unique_ptr<ConvPlan> plan;
+        Status status = choose(request, options.algorithm, options.workspace_limit, plan);
+        if (status) bytes = plan->workspace_bytes();
+        return status;
+    });
+}
+
+}  // namespace v0
+}  // namespace flatconv

@@ -1,0 +1,134 @@
+// The definition of every result: plain loops over std::fma. All other algorithms are compared with this one, to the
+// bit.
+#include <cmath>
+#include <cstring>
+
+#include "conv/algorithm.hpp"
+#include "problem/padding.hpp"
+
+namespace flatconv {
+
+namespace {
+
+template <typename T>
+T load(const void* data, std::int64_t offset) {
+    T value;
+    std::memcpy(&value, static_cast<const std::byte*>(data) + offset, sizeof value);
+    return value;
+}
+
+template <typename T>
+class Reference {
+  public:
+    Reference(const ConvShape& shape, const ConvArrays& arrays) : shape_(shape), arrays_(arrays) {}
+
+    /// One output: depth blocks of fused multiply-adds, in the order (channel, kd, kh, kw).
+    T output(std::int64_t image, std::int64_t out_channel, const Extent& at) const {
+        const ByteStrides& strides = arrays_.weight.byte_strides;
+        const std::int64_t first_channel = out_channel / shape_.out_channels * shape_.in_channels;
+        T total = 0;
+        T block = 0;
+        std::int64_t d = 0;
+        for (std::int64_t c = 0; c < shape_.in_channels; ++c) {
+            for (std::int64_t kd = 0; kd < shape_.kernel[0]; ++kd) {
+                for (std::int64_t kh = 0; kh < shape_.kernel[1]; ++kh) {
+                    for (std::int64_t kw = 0; kw < shape_.kernel[2]; ++kw) {
+                        const Extent position{at[0] * shape_.stride[0] + kd * shape_.dilation[0],
+                                              at[1] * shape_.stride[1] + kh * shape_.dilation[1],
+                                              at[2] * shape_.stride[2] + kw * shape_.dilation[2]};
+                        const T weight =
+                            load<T>(arrays_.weight.data, out_channel * strides[0] + c * strides[1] + kd * strides[2] +
+                                                             kh * strides[3] + kw * strides[4]);
+                        block = std::fma(weight, pixel(image, first_channel + c, position), block);
+                        ++d;
+                        if (d % depth_block == 0 || d == shape_.depth) {
+                            total = d <= depth_block ? block : total + block;
+                            block = 0;
+                        }
+                    }
+                }
+            }
+        }
+        if (!arrays_.bias.data) return total;
+        return total + load<T>(arrays_.bias.data, out_channel * arrays_.bias.byte_strides[0]);
+    }
+
+  private:
+    /// The element of x that a tap reads at a position of the padded image: padding is a number like any other.
+    T pixel(std::int64_t image, std::int64_t channel, const Extent& position) const {
+        const ByteStrides& strides = arrays_.x.byte_strides;
+        std::int64_t offset = image * strides[0] + channel * strides[1];
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            const std::int64_t source =
+                source_index(shape_.padding_mode, position[axis] - shape_.pad_before[axis], shape_.input[axis]);
+            if (source == zero_element) return T(0);
+            offset += source * strides[axis + 2];
+        }
+        return load<T>(arrays_.x.data, offset);
+    }
+
+    const ConvShape& shape_;
+    const ConvArrays& arrays_;
+};
+
+class ReferencePlan final : public ConvPlan {
+  public:
+    explicit ReferencePlan(const PlanRequest& request)
+        : shape_(request.shape), dtype_(request.dtype), threads_(request.threads) {}
+
+    /// A call of the library's fma and three lookups, for each element of the sum.
+    double cost() const override {
+        return 200.0 * double(shape_.batch) * double(shape_.groups * shape_.out_channels) * double(shape_.pixels) *
+               double(shape_.depth + 1) / threads_;
+    }
+
+    std::size_t workspace_bytes() const override { return 0; }
+
+    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
+        const std::int64_t channels = shape_.groups * shape_.out_channels;
+        parallel::for_each_task(
+            runtime.executor, threads_, shape_.batch * channels,
+            [&](int, std::int64_t task) {
+                const std::int64_t image = task / channels, channel = task % channels;
+                if (dtype_ == DType::float32) {
+                    run_channel<float>(arrays, runtime, image, channel);
+                } else {
+                    run_channel<double>(arrays, runtime, image, channel);
+                }
+            },
+            &runtime.cancellation);
+    }
+
+  private:
+    template <typename T>
+    void run_channel(const ConvArrays& arrays, const Runtime& runtime, std::int64_t image, std::int64_t channel) const {
+        const Reference<T> reference(shape_, arrays);
+        const ByteStrides& strides = arrays.y.byte_strides;
+        std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
+        Extent at;
+        for (at[0] = 0; at[0] < shape_.output[0]; ++at[0]) {
+            for (at[1] = 0; at[1] < shape_.output[1]; ++at[1]) {
+                if (runtime.cancellation.poll()) return;
+                for (at[2] = 0; at[2] < shape_.output[2]; ++at[2]) {
+                    const T value = reference.output(image, channel, at);
+                    std::memcpy(y + at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], &value, sizeof value);
+                }
+            }
+        }
+    }
+
+    const ConvShape shape_;
+    const DType dtype_;
+    const int threads_;
+};
+
+}  // namespace
+
+const ConvAlgorithm reference_algorithm = {
+    Algorithm::reference,
+    "reference",
+    [](const ConvShape&) { return true; },
+    [](const PlanRequest& request) -> std::unique_ptr<ConvPlan> { return std::make_unique<ReferencePlan>(request); },
+};
+
+}  // namespace flatconv

@@ -1,0 +1,45 @@
+// How the public entries run their tasks: as many threads as the work is worth, on the caller's executor or ours.
+#ifndef FLATCONV_CONV_RUNTIME_HPP
+#define FLATCONV_CONV_RUNTIME_HPP
+
+#include <flatconv/flatconv.hpp>
+
+#include "conv/status.hpp"
+#include "parallel/parallel_for.hpp"
+#include "parallel/pool.hpp"
+
+namespace flatconv {
+
+/// What runs the tasks of one call, and what may end it early.
+struct Runtime {
+    Executor& executor;
+    parallel::Cancellation& cancellation;
+};
+
+Status check_threads(const Options& options);
+
+/// The threads that a call may use: those that it asks for, but no more than `work` multiply-adds (or as much) can
+/// feed.
+int threads_for(const Options& options, double work) noexcept;
+
+/// Gives `body` a Runtime, and tells whether it was stopped.
+template <typename Body>
+Status with_runtime(const Options& options, const Body& body) {
+    parallel::Cancellation cancellation(options.should_stop, options.stop_context);
+    body(Runtime{options.executor ? *options.executor : parallel::shared_pool(), cancellation});
+    if (cancellation.stopped()) return {StatusCode::cancelled, "stopped by should_stop"};
+    return {};
+}
+
+/// task(participant, index) for all indices.
+template <typename Task>
+Status run_tasks(const Options& options, double work, std::int64_t tasks, const Task& task) {
+    if (Status status = check_threads(options); !status) return status;
+    return with_runtime(options, [&](const Runtime& runtime) {
+        parallel::for_each_task(runtime.executor, threads_for(options, work), tasks, task, &runtime.cancellation);
+    });
+}
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,79 @@
+// CPU features and the choice among the compiled kernel sets.
+#include "cpu/dispatch.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+namespace flatconv {
+
+extern const KernelSet portable_kernel_set;
+#ifdef FLATCONV_HAVE_AVX2
+extern const KernelSet avx2_kernel_set;
+#endif
+#ifdef FLATCONV_HAVE_AVX512
+extern const KernelSet avx512_kernel_set;
+#endif
+#ifdef FLATCONV_HAVE_NEON
+extern const KernelSet neon_kernel_set;
+#endif
+
+namespace {
+
+constexpr const KernelSet* all_sets[] = {
+#ifdef FLATCONV_HAVE_AVX512
+    &avx512_kernel_set,
+#endif
+#ifdef FLATCONV_HAVE_AVX2
+    &avx2_kernel_set,
+#endif
+#ifdef FLATCONV_HAVE_NEON
+    &neon_kernel_set,
+#endif
+    &portable_kernel_set,
+};
+
+unsigned detect_features() noexcept {
+    unsigned features = cpu_baseline;
+#if defined(__x86_64__) || defined(__i386__)
+    // The compiler's run-time looks at CPUID and at the register state that the operating system saves.
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) features |= cpu_avx2_fma;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq")) {
+        features |= cpu_avx512;
+    }
+#endif
+    return features;
+}
+
+std::atomic<const KernelSet*> chosen{nullptr};
+
+}  // namespace
+
+CompiledSets compiled_kernel_sets() noexcept { return {all_sets, int(sizeof(all_sets) / sizeof(all_sets[0]))}; }
+
+bool usable(const KernelSet& set) noexcept {
+    static const unsigned features = detect_features();
+    return (set.features & ~features) == 0;
+}
+
+const KernelSet* find_kernel_set(const char* name) noexcept {
+    const bool any = std::strcmp(name, "auto") == 0;
+    for (const KernelSet* set : all_sets) {
+        if ((any || std::strcmp(name, set->name) == 0) && usable(*set)) return set;
+    }
+    return nullptr;
+}
+
+const KernelSet* current_kernel_set() noexcept {
+    if (const KernelSet* set = chosen.load(std::memory_order_acquire)) return set;
+    const char* name = std::getenv("FLATCONV_ISA");
+    const KernelSet* set = find_kernel_set(name && *name ? name : "auto");
+    if (set) chosen.store(set, std::memory_order_release);
+    return set;
+}
+
+void use_kernel_set(const KernelSet& set) noexcept { chosen.store(&set, std::memory_order_release); }
+
+}  // namespace flatconv

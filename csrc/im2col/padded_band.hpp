@@ -1,0 +1,62 @@
+// The first half of im2col: a band of one image, padded, strided axes pulled apart, in contiguous memory.
+//
+// Reads the image where and how it lies (any strides, any alignment), once for each band; the second half
+// (im2col/panels.hpp) and the micro-kernel then meet nothing but unit steps.
+#ifndef FLATCONV_IM2COL_PADDED_BAND_HPP
+#define FLATCONV_IM2COL_PADDED_BAND_HPP
+
+#include <array>
+#include <cstddef>
+
+#include "im2col/axis_band.hpp"
+#include "problem/conv_shape.hpp"
+
+namespace flatconv {
+
+/// A box of output positions. Its positions are consecutive in the output: an axis is cut only where the box has one
+/// position on all axes before it.
+struct PixelBox {
+    Extent first;
+    Extent size;
+
+    std::int64_t pixels() const { return size[0] * size[1] * size[2]; }
+};
+
+/// The layout of all bands of one convolution whose boxes are at most `box` large.
+class BandLayout {
+  public:
+    BandLayout(const ConvShape& shape, const Extent& box);
+
+    /// Elements of one channel.
+    std::int64_t channel_length() const { return axes_[0].length() * plane_length(); }
+
+    /// Where the first position of a kernel element lies in its channel.
+    std::int64_t tap_at(std::int64_t kd, std::int64_t kh, std::int64_t kw) const {
+        return axes_[0].tap_at(kd) * plane_length() + axes_[1].tap_at(kh) * row_length() + axes_[2].tap_at(kw);
+    }
+
+    /// Where a position of the box lies, relative to its first.
+    std::int64_t position_at(std::int64_t d, std::int64_t h, std::int64_t w) const {
+        return d * plane_length() + h * row_length() + w;
+    }
+
+    /// Copies one channel of the image, padded, to `band`. `strides` are the image's, in bytes, by spatial axis.
+    template <typename T>
+    void pad_channel(const ConvShape& shape, const std::byte* channel, const Extent& strides, const PixelBox& box,
+                     T* band) const;
+
+  private:
+    std::int64_t row_length() const { return axes_[2].length(); }
+    std::int64_t plane_length() const { return axes_[1].length() * axes_[2].length(); }
+
+    std::array<AxisBand, max_spatial_rank> axes_;
+};
+
+extern template void BandLayout::pad_channel<float>(const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
+                                                    float*) const;
+extern template void BandLayout::pad_channel<double>(const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
+                                                     double*) const;
+
+}  // namespace flatconv
+
+#endif

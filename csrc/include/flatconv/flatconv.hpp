@@ -1,0 +1,234 @@
+// The public C++ API of flatconv, whole, on one page: describe a convolution, run it, ask what it costs.
+//
+//     flatconv::ConvProblem problem;
+//     problem.in_channels = 64, problem.out_channels = 128;
+//     problem.input = {1, 56, 56}, problem.kernel = {1, 3, 3};
+//     problem.padding = flatconv::PaddingRule::same;
+//     flatconv::Status status = flatconv::conv(problem, x, weight, bias, y);
+//     if (!status) log(status.message);
+//
+// The library never prints and never aborts, reads and writes no byte outside the arrays it is given,
+// and keeps no global state but its thread pool, the default number of threads and the chosen instruction set.
+// All functions are thread-safe.
+#ifndef FLATCONV_FLATCONV_HPP
+#define FLATCONV_FLATCONV_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#define FLATCONV_VERSION_MAJOR 0
+#define FLATCONV_VERSION_MINOR 1
+#define FLATCONV_VERSION_PATCH 0
+#define FLATCONV_VERSION_STRING "0.1.0"
+
+#if defined(_WIN32) || defined(FLATCONV_STATIC)
+#define FLATCONV_API
+#else
+#define FLATCONV_API __attribute__((visibility("default")))
+#endif
+
+namespace flatconv {
+inline namespace v0 {
+
+// ---------------------------------------------------------------------------------------------------------------
+// Errors
+
+enum class StatusCode {
+    ok,
+    invalid_argument,  // a bad value or shape; the message names the argument, the axis and the value
+    size_overflow,     // a size that does not fit 64 bits, or that no machine can address
+    out_of_memory,     // the workspace could not be allocated, or does not fit `Options::workspace_limit`
+    cancelled,         // `Options::should_stop` said so; the output is partly written
+};
+
+/// What a call came to. Nothing was allocated and no output was touched unless `code` is `ok` or `cancelled`.
+struct [[nodiscard]] Status {
+    StatusCode code = StatusCode::ok;
+    std::string message;
+
+    explicit operator bool() const noexcept { return code == StatusCode::ok; }
+};
+
+// ---------------------------------------------------------------------------------------------------------------
+// Problems
+
+enum class DType { float32, float64 };
+
+/// Where the amounts of padding come from.
+enum class PaddingRule {
+    amounts,     // `pad_before` and `pad_after`
+    valid,       // none
+    same,        // output = ceil(input / stride); an odd element goes after
+    same_lower,  // the same, an odd element goes before
+    full,        // kernel extent - 1 on both sides: every overlap of the kernel and the image
+};
+
+/// What the padding holds; the words are those of numpy.pad, with torch's synonyms replicate = edge, circular = wrap.
+enum class PaddingMode { zeros, reflect, replicate, circular, symmetric };
+
+enum class Algorithm {
+    automatic,
+    reference,  // plain loops over std::fma: slow, and the definition of every other result
+    im2col,     // bands of the region matrix times the weights
+};
+
+inline constexpr int max_spatial_rank = 3;
+
+/// One number for each spatial axis, always (depth, height, width): a problem of lower rank uses the last ones.
+using Extent = std::array<std::int64_t, max_spatial_rank>;
+
+/// A convolution (cross-correlation, as in all of deep learning), without its arrays.
+///
+/// Arrays are x (batch, in_channels, input...), weight (out_channels, in_channels / groups, kernel...),
+/// bias (out_channels) and y (batch, out_channels, output...).
+struct ConvProblem {
+    DType dtype = DType::float32;
+    int spatial_rank = 2;
+    std::int64_t batch = 1;
+    std::int64_t in_channels = 1;
+    std::int64_t out_channels = 1;
+    std::int64_t groups = 1;
+    Extent input{1, 1, 1};
+    Extent kernel{1, 1, 1};
+    Extent stride{1, 1, 1};
+    Extent dilation{1, 1, 1};
+    PaddingRule padding = PaddingRule::amounts;
+    Extent pad_before{0, 0, 0};
+    Extent pad_after{0, 0, 0};
+    PaddingMode padding_mode = PaddingMode::zeros;
+};
+
+/// Checks the problem and gives the output's spatial sizes.
+FLATCONV_API Status output_size(const ConvProblem& problem, Extent& output) noexcept;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Arrays
+
+/// Distances in bytes between neighbours along each axis of an array: (batch, channel, depth, height, width),
+/// or (out, in, depth, height, width) for weights; a bias uses the first. Any sign and any value, zero included.
+using ByteStrides = std::array<std::int64_t, max_spatial_rank + 2>;
+
+/// An array to read. A plain pointer stands for a dense row-major array. No alignment is asked for.
+struct ConstArray {
+    const void* data = nullptr;
+    bool dense = true;
+    ByteStrides byte_strides{};
+
+    ConstArray() = default;
+    ConstArray(const void* pointer) : data(pointer) {}
+    ConstArray(const void* pointer, const ByteStrides& strides) : data(pointer), dense(false), byte_strides(strides) {}
+};
+
+/// An array to write; it must not overlap the inputs or itself.
+struct Array {
+    void* data = nullptr;
+    bool dense = true;
+    ByteStrides byte_strides{};
+
+    Array() = default;
+    Array(void* pointer) : data(pointer) {}
+    Array(void* pointer, const ByteStrides& strides) : data(pointer), dense(false), byte_strides(strides) {}
+};
+
+// ---------------------------------------------------------------------------------------------------------------
+// The numerical contract
+
+/// Every output is a sum over depth, in the order (input channel, kernel depth, height, width). It is cut into blocks
+/// of this length, each a chain of fused multiply-adds from zero; the block sums are added in order; then the bias is.
+/// Padding counts as real zeros. Rounding is to nearest and subnormals are kept, whatever the caller's environment.
+///
+/// So the bits of a result depend on the values of x, weight and bias alone: not on threads, batch, memory layout,
+/// algorithm or instruction set. (Which NaN a NaN is, its sign and payload, is not part of this.)
+inline constexpr std::int64_t depth_block = 384;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Running
+
+/// The application's own threads. `run` calls `body(context, i)` once for each i in [0, participants), on any
+/// threads, at the same time or one after the other, and returns when all have returned. `body` never throws.
+class FLATCONV_API Executor {
+  public:
+    virtual ~Executor();
+    virtual int concurrency() const noexcept = 0;
+    virtual void run(int participants, void (*body)(void* context, int participant), void* context) = 0;
+};
+
+struct Options {
+    int threads = 0;  // at most so many, the calling one included; 0: `get_num_threads()`
+    Algorithm algorithm = Algorithm::automatic;
+    std::size_t workspace_limit = std::numeric_limits<std::size_t>::max();  // in bytes, for all threads together
+    Executor* executor = nullptr;                                           // null: the library's own pool
+
+    /// Asked now and then, on one thread: true ends the call early with `StatusCode::cancelled`.
+    bool (*should_stop)(void* context) = nullptr;
+    void* stop_context = nullptr;
+};
+
+/// y = convolution of x with weight, plus bias (`bias.data` may be null).
+FLATCONV_API Status conv(const ConvProblem& problem, const ConstArray& x, const ConstArray& weight,
+                         const ConstArray& bias, const Array& y, const Options& options = {}) noexcept;
+
+/// The most that `conv` would allocate for dense arrays, in bytes, for all threads together.
+FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes,
+                                    const Options& options = {}) noexcept;
+
+// ---------------------------------------------------------------------------------------------------------------
+// The region matrix
+
+/// The region matrix of x: one row for each image and output position, one column for each (channel, kernel element).
+///
+/// `regions` is dense, (batch, positions, in_channels * kernel elements); the problem's `dtype`, `out_channels` and
+/// `groups` are not used. Elements of any type are moved as they are; padding is zero bytes under
+/// `PaddingMode::zeros`. `element_bytes` is 1, 2, 4, 8 or 16.
+FLATCONV_API Status im2col(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
+                           const Options& options = {}) noexcept;
+
+/// The adjoint of `im2col`: adds every element of the region matrix to the pixel that it came from.
+///
+/// `x` is overwritten. Each pixel sums its contributions in the order of the region matrix's rows.
+FLATCONV_API Status col2im(const ConvProblem& problem, const void* regions, const Array& x,
+                           const Options& options = {}) noexcept;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Configuration
+
+/// Threads for calls that do not say: FLATCONV_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs that this process
+/// may use (affinity and cgroup quota), until `set_num_threads` says otherwise; 0 goes back to that default.
+FLATCONV_API int get_num_threads() noexcept;
+FLATCONV_API Status set_num_threads(int threads) noexcept;
+
+/// One compiled instruction set: a name ("portable", "avx2", "avx512", "neon"), and its micro-kernel's tile.
+struct IsaInfo {
+    const char* name;
+    bool usable;       // this CPU and operating system can run it
+    int float32_rows;  // output channels in a tile
+    int float32_cols;  // output pixels in a tile
+    int float64_rows;
+    int float64_cols;
+};
+
+/// Every compiled instruction set, best first.
+FLATCONV_API std::vector<IsaInfo> instruction_sets();
+
+/// The instruction set in use: the one `set_isa` or the environment's FLATCONV_ISA names, else the best usable one.
+/// Fails when FLATCONV_ISA names one that is unknown or unusable here; so does every call that computes.
+FLATCONV_API Status get_isa(std::string& name) noexcept;
+
+/// Chooses the instruction set for this process's further calls; "auto" chooses the best.
+FLATCONV_API Status set_isa(const char* name) noexcept;
+
+/// The most multiply-adds of the instruction set in use that one thread can do on registers alone, counted as two
+/// operations each, per second. Measured now, in some 10 ms: the yardstick of benchmarks.
+FLATCONV_API Status measure_peak(DType dtype, double& operations_per_second) noexcept;
+
+/// The compiler and its version, e.g. "GCC 12.2.0".
+FLATCONV_API const char* compiler() noexcept;
+
+}  // namespace v0
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,48 @@
+// The kernels for AVX-512; called through avx512_kernel_set on CPUs that have F, VL, BW and DQ.
+#include <immintrin.h>
+
+#include "kernels/micro_kernel.hpp"
+
+namespace flatconv {
+namespace {
+
+// 14 × 2 accumulators, 2 vectors of regions and a broadcast weight: 31 of 32 registers.
+struct Avx512Float {
+    using Scalar = float;
+    using Vector = __m512;
+    static constexpr int lanes = 16, tile_rows = 14, tile_vectors = 2, chains = 16;
+
+    static FLATCONV_INLINE Vector zero() { return _mm512_setzero_ps(); }
+    static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
+    static FLATCONV_INLINE Vector load(const float* p) { return _mm512_loadu_ps(p); }
+    static FLATCONV_INLINE void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+    static FLATCONV_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+    static FLATCONV_INLINE Vector load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+    static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+};
+
+struct Avx512Double {
+    using Scalar = double;
+    using Vector = __m512d;
+    static constexpr int lanes = 8, tile_rows = 14, tile_vectors = 2, chains = 16;
+
+    static FLATCONV_INLINE Vector zero() { return _mm512_setzero_pd(); }
+    static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm512_set1_pd(*p); }
+    static FLATCONV_INLINE Vector load(const double* p) { return _mm512_loadu_pd(p); }
+    static FLATCONV_INLINE void store(double* p, Vector v) { _mm512_storeu_pd(p, v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_pd(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+    static FLATCONV_INLINE __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1); }
+    static FLATCONV_INLINE Vector load_first(const double* p, int n) { return _mm512_maskz_loadu_pd(first(n), p); }
+    static FLATCONV_INLINE void store_first(double* p, Vector v, int n) { _mm512_mask_storeu_pd(p, first(n), v); }
+};
+
+}  // namespace
+
+extern const KernelSet avx512_kernel_set;
+const KernelSet avx512_kernel_set = {"avx512", cpu_avx2_fma | cpu_avx512, make_kernels<Avx512Float>(),
+                                     make_kernels<Avx512Double>()};
+
+}  // namespace flatconv

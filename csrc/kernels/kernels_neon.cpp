@@ -1,0 +1,54 @@
+// The kernels for AArch64, whose every CPU has NEON; called through neon_kernel_set.
+#include <arm_neon.h>
+
+#include "kernels/micro_kernel.hpp"
+
+namespace flatconv {
+namespace {
+
+// 7 × 3 accumulators, 3 vectors of regions and the weights in flight: with an eighth row, compilers run out of
+// registers.
+struct NeonFloat {
+    using Scalar = float;
+    using Vector = float32x4_t;
+    static constexpr int lanes = 4, tile_rows = 7, tile_vectors = 3, chains = 24;
+
+    static FLATCONV_INLINE Vector zero() { return vdupq_n_f32(0); }
+    static FLATCONV_INLINE Vector broadcast(const float* p) { return vld1q_dup_f32(p); }
+    static FLATCONV_INLINE Vector load(const float* p) { return vld1q_f32(p); }
+    static FLATCONV_INLINE void store(float* p, Vector v) { vst1q_f32(p, v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return vaddq_f32(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
+    static FLATCONV_INLINE Vector load_first(const float* p, int n) {
+        float lane[lanes] = {};
+        for (int l = 0; l < n; ++l) lane[l] = p[l];
+        return load(lane);
+    }
+    static FLATCONV_INLINE void store_first(float* p, Vector v, int n) {
+        float lane[lanes];
+        store(lane, v);
+        for (int l = 0; l < n; ++l) p[l] = lane[l];
+    }
+};
+
+struct NeonDouble {
+    using Scalar = double;
+    using Vector = float64x2_t;
+    static constexpr int lanes = 2, tile_rows = 7, tile_vectors = 3, chains = 24;
+
+    static FLATCONV_INLINE Vector zero() { return vdupq_n_f64(0); }
+    static FLATCONV_INLINE Vector broadcast(const double* p) { return vld1q_dup_f64(p); }
+    static FLATCONV_INLINE Vector load(const double* p) { return vld1q_f64(p); }
+    static FLATCONV_INLINE void store(double* p, Vector v) { vst1q_f64(p, v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return vaddq_f64(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f64(c, a, b); }
+    static FLATCONV_INLINE Vector load_first(const double* p, int) { return vld1q_lane_f64(p, zero(), 0); }
+    static FLATCONV_INLINE void store_first(double* p, Vector v, int) { vst1q_lane_f64(p, v, 0); }
+};
+
+}  // namespace
+
+extern const KernelSet neon_kernel_set;
+const KernelSet neon_kernel_set = {"neon", cpu_baseline, make_kernels<NeonFloat>(), make_kernels<NeonDouble>()};
+
+}  // namespace flatconv

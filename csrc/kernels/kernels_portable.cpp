@@ -1,0 +1,54 @@
+// The kernels for any CPU, in plain C++; called through portable_kernel_set where nothing better is usable.
+//
+// The fused multiply-add is the C library's where the CPU has none: slow, and the same bits as everywhere.
+#include "kernels/micro_kernel.hpp"
+
+namespace flatconv {
+namespace {
+
+FLATCONV_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+FLATCONV_INLINE double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+template <typename T>
+struct Portable {
+    using Scalar = T;
+    static constexpr int lanes = 16 / int(sizeof(T)), tile_rows = 4, tile_vectors = 2, chains = 8;
+    struct Vector {
+        T lane[lanes];
+    };
+
+    template <typename Element>
+    static FLATCONV_INLINE Vector each(const Element& element) {
+        Vector v;
+        for (int l = 0; l < lanes; ++l) v.lane[l] = element(l);
+        return v;
+    }
+    static FLATCONV_INLINE Vector zero() { return Vector{}; }
+    static FLATCONV_INLINE Vector broadcast(const T* p) {
+        return each([&](int) { return *p; });
+    }
+    static FLATCONV_INLINE Vector load(const T* p) {
+        return each([&](int l) { return p[l]; });
+    }
+    static FLATCONV_INLINE void store(T* p, Vector v) { store_first(p, v, lanes); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) {
+        return each([&](int l) { return a.lane[l] + b.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
+        return each([&](int l) { return fused(a.lane[l], b.lane[l], c.lane[l]); });
+    }
+    static FLATCONV_INLINE Vector load_first(const T* p, int n) {
+        return each([&](int l) { return l < n ? p[l] : T(0); });
+    }
+    static FLATCONV_INLINE void store_first(T* p, Vector v, int n) {
+        for (int l = 0; l < n; ++l) p[l] = v.lane[l];
+    }
+};
+
+}  // namespace
+
+extern const KernelSet portable_kernel_set;
+const KernelSet portable_kernel_set = {"portable", cpu_baseline, make_kernels<Portable<float>>(),
+                                       make_kernels<Portable<double>>()};
+
+}  // namespace flatconv

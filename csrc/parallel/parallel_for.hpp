@@ -1,0 +1,84 @@
+// Loops over independent tasks on an Executor, and their cancellation; called by gemm/, im2col/ and conv/.
+#ifndef FLATCONV_PARALLEL_PARALLEL_FOR_HPP
+#define FLATCONV_PARALLEL_PARALLEL_FOR_HPP
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+
+#include "base/float_environment.hpp"
+#include "flatconv/flatconv.hpp"
+
+namespace flatconv::parallel {
+
+/// Whether a call is to end early. Made on the calling thread, which alone ever asks the application's `should_stop`:
+/// an interpreter may allow no other. Tasks of more than some milliseconds should `poll` within.
+class Cancellation {
+  public:
+    static constexpr auto interval = std::chrono::milliseconds(20);
+
+    explicit Cancellation(bool (*should_stop)(void* context) = nullptr, void* context = nullptr) noexcept
+        : should_stop_(should_stop), context_(context), next_(Clock::now() + interval) {}
+
+    /// Cheap, for any thread: on the calling one asks `should_stop` if the last time is long enough ago.
+    bool poll() noexcept {
+        if (stopped()) return true;
+        if (should_stop_ == nullptr || std::this_thread::get_id() != caller_ || Clock::now() < next_) return false;
+        const bool stop = should_stop_(context_);
+        next_ = Clock::now() + interval;
+        if (stop) stopped_.store(true, std::memory_order_relaxed);
+        return stop;
+    }
+
+    bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    bool (*const should_stop_)(void*);
+    void* const context_;
+    const std::thread::id caller_ = std::this_thread::get_id();
+    Clock::time_point next_;  // used by the calling thread alone
+    std::atomic<bool> stopped_{false};
+};
+
+/// Calls `task(participant, index)` once for each index in [0, tasks), by at most `participants` participants in
+/// [0, min(participants, tasks)); each takes the lowest index left when it is free. No two calls with the same
+/// `participant` run at the same time. Tasks run in the default floating-point environment and must not throw.
+///
+/// Once `cancellation` is stopped no further task begins. It is polled between tasks, but not while the calling thread
+/// waits for the others' last ones.
+template <class F>
+void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&& task,
+                   Cancellation* cancellation = nullptr) {
+    struct Loop {
+        std::int64_t tasks;
+        std::remove_reference_t<F>& task;
+        Cancellation* cancellation;
+        alignas(64) std::atomic<std::int64_t> next{0};  // on a cache line of its own
+
+        void take_part(int participant) {
+            const DefaultFloatEnvironment environment;
+            while (cancellation == nullptr || !cancellation->poll()) {
+                const std::int64_t index = next.fetch_add(1, std::memory_order_relaxed);
+                if (index >= tasks) return;
+                task(participant, index);
+            }
+        }
+    };
+    Loop loop{tasks, task, cancellation};
+    const int needed = static_cast<int>(std::min<std::int64_t>(participants, tasks));
+    if (needed == 1) {
+        loop.take_part(0);
+    } else if (needed > 1) {
+        executor.run(
+            needed, [](void* context, int participant) { static_cast<Loop*>(context)->take_part(participant); }, &loop);
+    }
+}
+
+}  // namespace flatconv::parallel
+
+#endif

@@ -1,0 +1,46 @@
+// ConvProblem, checked and made uniform: what every room behind the public entry works with.
+#ifndef FLATCONV_PROBLEM_CONV_SHAPE_HPP
+#define FLATCONV_PROBLEM_CONV_SHAPE_HPP
+
+#include <flatconv/flatconv.hpp>
+
+namespace flatconv {
+
+/// A valid problem: all amounts resolved, sizes known to fit, always three spatial axes (absent ones have size 1).
+struct ConvShape {
+    std::int64_t batch;
+    std::int64_t groups;
+    std::int64_t in_channels;   // in one group
+    std::int64_t out_channels;  // in one group
+    Extent input;
+    Extent kernel;
+    Extent output;
+    Extent stride;
+    Extent dilation;
+    Extent pad_before;
+    PaddingMode padding_mode;
+
+    std::int64_t taps;    // elements of the kernel
+    std::int64_t pixels;  // output positions of one image
+    std::int64_t depth;   // in_channels * taps: the length of the sums
+
+    bool empty() const { return batch == 0 || out_channels == 0 || pixels == 0; }
+};
+
+/// The longest dilated kernel along one axis. Nothing longer has a use, and every coordinate stays far from overflow.
+inline constexpr std::int64_t max_kernel_extent = (std::int64_t{1} << 31) - 1;
+
+/// Checks the whole problem, every size included, and describes it.
+Status make_shape(const ConvProblem& problem, ConvShape& shape);
+
+/// The same for the region matrix alone: channels are one group, outputs do not matter.
+Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_element, ConvShape& shape);
+
+/// The strides of a dense array of the given sizes, (batch, channel, spatial...).
+ByteStrides dense_strides(std::int64_t channels, const Extent& spatial, std::int64_t bytes) noexcept;
+
+inline std::int64_t element_bytes(DType dtype) noexcept { return dtype == DType::float32 ? 4 : 8; }
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,365 @@
+// The public API: every algorithm, kernel set and thread count against the reference, to the bit; memory; failures.
+#include <doctest/doctest.h>
+#include <flatconv/flatconv.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+#include "kernel_sets.hpp"
+
+using namespace flatconv;
+using namespace flatconv::tests;
+
+namespace {
+
+/// While armed, the n-th allocation from now fails.
+std::atomic<long> allocations_left{std::numeric_limits<long>::max()};
+
+void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
+    if (allocations_left.fetch_sub(1) <= 0) return nullptr;
+    return alignment > alignof(std::max_align_t)
+               ? std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
+               : std::malloc(bytes ? bytes : 1);
+}
+
+void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
+    if (void* memory = allocate(bytes, alignment)) return memory;
+    throw std::bad_alloc();
+}
+
+/// Not inlined, so that the compiler does not see malloc behind new and free behind delete, and warn.
+[[gnu::noinline]] void release(void* memory) noexcept { std::free(memory); }
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 1); }
+void* operator new(std::size_t bytes, std::align_val_t align) { return allocate_or_throw(bytes, std::size_t(align)); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 1); }
+void* operator new(std::size_t bytes, std::align_val_t align, const std::nothrow_t&) noexcept {
+    return allocate(bytes, std::size_t(align));
+}
+void operator delete(void* memory) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+
+namespace {
+
+struct Sizes {
+    std::int64_t x, weight, bias, y;
+};
+
+Sizes sizes_of(const ConvProblem& p) {
+    Extent output{};
+    REQUIRE(output_size(p, output));
+    const auto product = [](const Extent& e) { return e[0] * e[1] * e[2]; };
+    return {p.batch * p.in_channels * product(p.input), p.out_channels * p.in_channels / p.groups * product(p.kernel),
+            p.out_channels, p.batch * p.out_channels * product(output)};
+}
+
+ConvProblem random_problem(std::mt19937& random) {
+    const auto from = [&](std::int64_t low, std::int64_t high) {
+        return std::uniform_int_distribution<std::int64_t>(low, high)(random);
+    };
+    for (;;) {
+        ConvProblem p;
+        p.spatial_rank = int(from(1, 3));
+        p.batch = from(1, 3);
+        p.groups = from(1, 3);
+        p.in_channels = p.groups * from(1, 9);
+        p.out_channels = p.groups * from(1, 20);
+        for (std::size_t axis = std::size_t(3 - p.spatial_rank); axis < 3; ++axis) {
+            p.input[axis] = from(1, axis == 2 ? 80 : 9);
+            p.kernel[axis] = from(1, 6);
+            p.stride[axis] = from(1, 4);
+            p.dilation[axis] = from(1, 4);
+            p.pad_before[axis] = from(0, 4);
+            p.pad_after[axis] = from(0, 4);
+        }
+        p.padding_mode = PaddingMode(from(0, 4));
+        Extent output{};
+        if (output_size(p, output)) return p;
+    }
+}
+
+struct IsaReset {
+    ~IsaReset() { CHECK(set_isa("auto")); }
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("all kernel sets and thread counts give the reference's bits", T, float, double) {
+    const IsaReset reset;
+    std::mt19937 random(2024);
+    for (int round = 0; round < 60; ++round) {
+        ConvProblem problem = random_problem(random);
+        problem.dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
+        const Sizes sizes = sizes_of(problem);
+        const auto x = random_numbers<T>(std::size_t(sizes.x), unsigned(round));
+        const auto weight = random_numbers<T>(std::size_t(sizes.weight), unsigned(round) + 1000);
+        const auto bias = random_numbers<T>(std::size_t(sizes.bias), unsigned(round) + 2000);
+        const void* bias_data = round % 3 ? bias.data() : nullptr;
+        Options options;
+        options.algorithm = Algorithm::reference;
+        std::vector<T> expected(std::size_t(sizes.y), std::numeric_limits<T>::quiet_NaN());
+        REQUIRE(conv(problem, x.data(), weight.data(), bias_data, expected.data(), options));
+        for (const KernelSet* set : usable_kernel_sets()) {
+            REQUIRE(set_isa(set->name));
+            for (const int threads : {1, 2, 3, 7}) {
+                options.algorithm = threads == 1 ? Algorithm::im2col : Algorithm::automatic;
+                options.threads = threads;
+                std::vector<T> y(std::size_t(sizes.y), std::numeric_limits<T>::quiet_NaN());
+                REQUIRE(conv(problem, x.data(), weight.data(), bias_data, y.data(), options));
+                CAPTURE(round);
+                CAPTURE(set->name);
+                CAPTURE(threads);
+                REQUIRE(same_bits(y, expected));
+            }
+        }
+    }
+}
+
+TEST_CASE("work that is split over output channels, images, groups and bands") {
+    struct Case {
+        std::int64_t batch, groups, in, out, size;
+    };
+    for (const Case c : {Case{1, 1, 40, 200, 6}, Case{5, 1, 8, 8, 40}, Case{1, 8, 64, 64, 20}, Case{1, 1, 3, 8, 200}}) {
+        ConvProblem problem;
+        problem.batch = c.batch, problem.groups = c.groups;
+        problem.in_channels = c.in, problem.out_channels = c.out;
+        problem.input = {1, c.size, c.size};
+        problem.kernel = {1, 3, 3};
+        problem.padding = PaddingRule::same;
+        const Sizes sizes = sizes_of(problem);
+        const auto x = random_numbers<float>(std::size_t(sizes.x), 1);
+        const auto weight = random_numbers<float>(std::size_t(sizes.weight), 2);
+        std::vector<float> expected(std::size_t(sizes.y)), y(std::size_t(sizes.y));
+        Options options;
+        options.algorithm = Algorithm::reference;
+        REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data(), options));
+        for (const int threads : {1, 2, 3, 7, 64}) {
+            options.algorithm = Algorithm::automatic;
+            options.threads = threads;
+            REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
+            CHECK(same_bits(y, expected));
+        }
+    }
+}
+
+TEST_CASE("arrays of any layout are read and written where they lie") {
+    ConvProblem problem;
+    problem.in_channels = 3, problem.out_channels = 5;
+    problem.input = {1, 11, 40};
+    problem.kernel = {1, 3, 3};
+    const Sizes sizes = sizes_of(problem);
+    const auto x = random_numbers<float>(std::size_t(sizes.x), 1);
+    const auto weight = random_numbers<float>(std::size_t(sizes.weight), 2);
+    const auto bias = random_numbers<float>(5, 3);
+    std::vector<float> expected(std::size_t(sizes.y));
+    REQUIRE(conv(problem, x.data(), weight.data(), bias.data(), expected.data()));
+
+    // x backwards, weights transposed, y with its channels last, all of them off their alignment by one byte.
+    const auto spread = [](const std::vector<float>& from, std::size_t count) {
+        std::vector<std::byte> bytes(count * 4 + 1, std::byte{0xAB});
+        std::memcpy(bytes.data() + 1, from.data(), from.size() * 4);
+        return bytes;
+    };
+    std::vector<float> reversed(x.rbegin(), x.rend());
+    const auto x_bytes = spread(reversed, reversed.size());
+    std::vector<float> transposed(weight.size());
+    for (std::size_t o = 0; o < 5; ++o) {
+        for (std::size_t rest = 0; rest < 27; ++rest) transposed[rest * 5 + o] = weight[o * 27 + rest];
+    }
+    const auto weight_bytes = spread(transposed, transposed.size());
+    std::vector<std::byte> y_bytes(std::size_t(sizes.y) * 4 + 1, std::byte{0xAB});
+    const std::int64_t height = 9, width = 38;
+    REQUIRE(conv(problem,
+                 {x_bytes.data() + 1 + 4 * (sizes.x - 1), {-4 * sizes.x, -4 * 11 * 40, -4 * 11 * 40, -4 * 40, -4}},
+                 {weight_bytes.data() + 1, {4, 4 * 9 * 5, 4 * 9 * 5, 4 * 3 * 5, 4 * 5}}, bias.data(),
+                 {y_bytes.data() + 1, {0, 4, 0, 4 * width * 5, 4 * 5}}));
+    CHECK(y_bytes[0] == std::byte{0xAB});
+    for (std::int64_t o = 0; o < 5; ++o) {
+        for (std::int64_t pixel = 0; pixel < height * width; ++pixel) {
+            float value;
+            std::memcpy(&value, y_bytes.data() + 1 + 4 * (pixel * 5 + o), 4);
+            REQUIRE(value == expected[std::size_t(o * height * width + pixel)]);
+        }
+    }
+}
+
+TEST_CASE("the n-th allocation may fail") {
+    ConvProblem problem;
+    problem.in_channels = 8, problem.out_channels = 16;
+    problem.input = {1, 40, 40};
+    problem.kernel = {1, 3, 3};
+    const Sizes sizes = sizes_of(problem);
+    const auto x = random_numbers<float>(std::size_t(sizes.x), 1);
+    const auto weight = random_numbers<float>(std::size_t(sizes.weight), 2);
+    std::vector<float> y(std::size_t(sizes.y), -5.0f);
+    const std::vector<float> poison = y;
+    int failures = 0;
+    for (long n = 0; n < 100; ++n) {
+        Options options;
+        options.threads = 3;
+        allocations_left = n;
+        const Status status = conv(problem, x.data(), weight.data(), nullptr, y.data(), options);
+        allocations_left = std::numeric_limits<long>::max();
+        if (status) break;
+        ++failures;
+        CHECK(status.code == StatusCode::out_of_memory);
+        CHECK(same_bits(y, poison));
+    }
+    CHECK(failures > 0);
+    CHECK_FALSE(same_bits(y, poison));
+}
+
+TEST_CASE("the workspace is bounded, known, and capped on request") {
+    ConvProblem problem;
+    problem.input = {1, 1000, 1000};
+    problem.in_channels = 64, problem.out_channels = 64;
+    problem.kernel = {1, 3, 3};
+    Options options;
+    options.threads = 2;
+    std::size_t large = 0, small = 0;
+    REQUIRE(workspace_bytes(problem, large, options));
+    CHECK(large <= 2 * (std::size_t{1} << 20));
+    problem.input = {1, 8000, 8000};
+    problem.batch = 100;
+    REQUIRE(workspace_bytes(problem, small, options));
+    CHECK(small <= 2 * (std::size_t{1} << 20));
+    options.workspace_limit = 1000;
+    const Status status = workspace_bytes(problem, small, options);
+    CHECK(status.code == StatusCode::out_of_memory);
+    CHECK(status.message.find("workspace_limit of 1000 bytes") == 0);
+}
+
+TEST_CASE("should_stop ends a call early") {
+    ConvProblem problem;
+    problem.in_channels = problem.out_channels = 64;
+    problem.input = {1, 300, 300};
+    problem.kernel = {1, 5, 5};
+    const Sizes sizes = sizes_of(problem);
+    const std::vector<float> x(std::size_t(sizes.x), 1.0f), weight(std::size_t(sizes.weight), 1.0f);
+    std::vector<float> y(std::size_t(sizes.y));
+    int asked = 0;
+    Options options;
+    options.threads = 1;
+    options.stop_context = &asked;
+    options.should_stop = [](void* context) {
+        ++*static_cast<int*>(context);
+        return true;
+    };
+    const Status status = conv(problem, x.data(), weight.data(), nullptr, y.data(), options);
+    CHECK(status.code == StatusCode::cancelled);
+    CHECK(asked == 1);
+    CHECK(y.back() == 0.0f);
+}
+
+TEST_CASE("the application's own executor runs the tasks") {
+    struct Serial final : Executor {
+        int calls = 0;
+        int concurrency() const noexcept override { return 4; }
+        void run(int participants, void (*body)(void*, int), void* context) override {
+            ++calls;
+            for (int i = participants - 1; i >= 0; --i) body(context, i);
+        }
+    };
+    ConvProblem problem;
+    problem.in_channels = problem.out_channels = 16;
+    problem.input = {1, 64, 64};
+    problem.kernel = {1, 3, 3};
+    const Sizes sizes = sizes_of(problem);
+    const auto x = random_numbers<float>(std::size_t(sizes.x), 1);
+    const auto weight = random_numbers<float>(std::size_t(sizes.weight), 2);
+    std::vector<float> expected(std::size_t(sizes.y)), y(std::size_t(sizes.y));
+    Serial serial;
+    Options options;
+    options.threads = 4;
+    options.executor = &serial;
+    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
+    CHECK(serial.calls == 1);
+    options.algorithm = Algorithm::reference;
+    options.executor = nullptr;
+    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data(), options));
+    CHECK(same_bits(y, expected));
+}
+
+#if defined(__x86_64__)
+TEST_CASE("an application that flushes subnormals to zero gets them all the same, and keeps its setting") {
+    ConvProblem problem;
+    problem.input = {1, 3, 3};
+    problem.kernel = {1, 2, 2};
+    const std::vector<float> x(9, 1e-40f), weight(4, 0.5f);
+    std::vector<float> expected(4), y(4);
+    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data()));
+    const unsigned before = _mm_getcsr();
+    const unsigned flushing = before | 0x8040;
+    _mm_setcsr(flushing);
+    const Status status = conv(problem, x.data(), weight.data(), nullptr, y.data());
+    const unsigned after = _mm_getcsr();
+    _mm_setcsr(before);
+    REQUIRE(status);
+    CHECK(after == flushing);
+    CHECK(same_bits(y, expected));
+    CHECK(expected[0] > 0);
+}
+#endif
+
+TEST_CASE("empty results, depth 0, and bad options") {
+    ConvProblem problem;
+    problem.input = {1, 4, 4};
+    problem.batch = 0;
+    CHECK(conv(problem, nullptr, nullptr, nullptr, nullptr));
+    problem.batch = 1;
+    problem.out_channels = 0;
+    CHECK(conv(problem, nullptr, nullptr, nullptr, nullptr));
+    problem.out_channels = 1;
+    problem.in_channels = 0;
+    const float bias = 3;
+    std::vector<float> y(16, -1.0f);
+    REQUIRE(conv(problem, nullptr, nullptr, &bias, y.data()));
+    CHECK(y == std::vector<float>(16, 3.0f));
+    Options options;
+    options.algorithm = Algorithm::im2col;
+    CHECK(conv(problem, nullptr, nullptr, &bias, y.data(), options).code == StatusCode::invalid_argument);
+    options = {};
+    options.threads = -1;
+    CHECK(conv(problem, nullptr, nullptr, &bias, y.data(), options).code == StatusCode::invalid_argument);
+    CHECK(set_isa("mmx").code == StatusCode::invalid_argument);
+}
+
+TEST_CASE("im2col and col2im are adjoint") {
+    ConvProblem problem;
+    problem.dtype = DType::float64;
+    problem.batch = 2, problem.in_channels = 3;
+    problem.input = {1, 7, 9};
+    problem.kernel = {1, 3, 2};
+    problem.stride = {1, 2, 1};
+    problem.padding_mode = PaddingMode::reflect;
+    problem.pad_before = {0, 1, 2};
+    Extent output{};
+    REQUIRE(output_size(problem, output));
+    const auto elements = std::size_t(2 * output[1] * output[2] * 18);
+    // Small integers: sums are exact in any order.
+    const auto integers = [](std::size_t count, unsigned seed) {
+        std::vector<double> numbers = random_numbers<double>(count, seed);
+        for (double& number : numbers) number = double(int(number * 8));
+        return numbers;
+    };
+    const auto x = integers(2 * 3 * 7 * 9, 1), regions = integers(elements, 2);
+    std::vector<double> from_x(elements), from_regions(x.size());
+    REQUIRE(im2col(problem, x.data(), from_x.data(), 8));
+    REQUIRE(col2im(problem, regions.data(), from_regions.data()));
+    double left = 0, right = 0;
+    for (std::size_t i = 0; i < elements; ++i) left += from_x[i] * regions[i];
+    for (std::size_t i = 0; i < x.size(); ++i) right += x[i] * from_regions[i];
+    CHECK(left == right);
+    CHECK(left != 0);
+    CHECK(im2col(problem, x.data(), from_x.data(), 3).code == StatusCode::invalid_argument);
+}

@@ -1,0 +1,164 @@
+// The layout of bands, padding, and the panels, against the definition: the element that a tap reads at a position.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "im2col/axis_band.hpp"
+#include "im2col/padded_band.hpp"
+#include "im2col/panels.hpp"
+#include "kernel_sets.hpp"
+#include "problem/padding.hpp"
+
+using namespace flatconv;
+using namespace flatconv::tests;
+
+namespace {
+
+/// The padded coordinate that each element of a band holds.
+std::vector<std::int64_t> coordinates(const AxisBand& band, std::int64_t stride) {
+    std::vector<std::int64_t> all(std::size_t(band.length()), -1);
+    for (const AxisRun& run : band.runs()) {
+        for (std::int64_t i = 0; i < run.length; ++i) all[std::size_t(run.at + i)] = run.first + i * stride;
+    }
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("an axis band holds every coordinate that a tap reads, once, at consecutive places") {
+    for (std::int64_t taps = 1; taps <= 7; ++taps) {
+        for (std::int64_t stride = 1; stride <= 5; ++stride) {
+            for (const std::int64_t dilation : {1, 2, 3, 4, 6, 7, 10, 1000}) {
+                for (const std::int64_t positions : {1, 2, 3, 8}) {
+                    const AxisBand band(taps, stride, dilation, positions);
+                    const std::vector<std::int64_t> held = coordinates(band, stride);
+                    std::set<std::int64_t> read;
+                    for (std::int64_t tap = 0; tap < taps; ++tap) {
+                        for (std::int64_t o = 0; o < positions; ++o) {
+                            const std::int64_t coordinate = o * stride + tap * dilation;
+                            REQUIRE(held[std::size_t(band.tap_at(tap) + o)] == coordinate);
+                            read.insert(coordinate);
+                        }
+                    }
+                    CHECK(std::set<std::int64_t>(held.begin(), held.end()) == read);
+                    CHECK(held.size() == read.size());
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("a huge dilation costs no memory") {
+    const AxisBand band(3, 1, std::int64_t{1} << 30, 10);
+    CHECK(band.length() == 30);
+    CHECK(band.runs().size() == 3);
+}
+
+namespace {
+
+ConvShape shape_of(ConvProblem problem) {
+    ConvShape shape{};
+    REQUIRE(make_shape(problem, shape));
+    return shape;
+}
+
+/// The padded image's element that a tap reads, by the definition of padding.
+float expected_pixel(const ConvShape& shape, const std::vector<float>& image, const Extent& position,
+                     const Extent& tap) {
+    std::int64_t at = 0;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        const std::int64_t coordinate =
+            position[axis] * shape.stride[axis] + tap[axis] * shape.dilation[axis] - shape.pad_before[axis];
+        const std::int64_t source = source_index(shape.padding_mode, coordinate, shape.input[axis]);
+        if (source == zero_element) return 0;
+        at = at * shape.input[axis] + source;
+    }
+    return image[std::size_t(at)];
+}
+
+void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
+    const ConvShape shape = shape_of(problem);
+    const auto image = random_numbers<float>(std::size_t(shape.input[0] * shape.input[1] * shape.input[2]), 7);
+    const ByteStrides dense = dense_strides(1, shape.input, 4);
+    const BandLayout layout(shape, box_size);
+    for (const KernelSet* set : usable_kernel_sets()) {
+        const Kernels<float>& kernels = set->float32;
+        std::vector<float> band(std::size_t(layout.channel_length() + kernels.tile_cols), -77.0f);
+        for (std::int64_t d0 = 0; d0 < shape.output[0]; d0 += box_size[0]) {
+            for (std::int64_t h0 = 0; h0 < shape.output[1]; h0 += box_size[1]) {
+                for (std::int64_t w0 = 0; w0 < shape.output[2]; w0 += box_size[2]) {
+                    PixelBox box{{d0, h0, w0}, {}};
+                    for (std::size_t axis = 0; axis < 3; ++axis) {
+                        box.size[axis] = std::min(box_size[axis], shape.output[axis] - box.first[axis]);
+                    }
+                    layout.pad_channel(shape, reinterpret_cast<const std::byte*>(image.data()),
+                                       {dense[2], dense[3], dense[4]}, box, band.data());
+                    std::vector<std::ptrdiff_t> offsets;
+                    std::vector<Extent> taps;
+                    for (std::int64_t kd = 0; kd < shape.kernel[0]; ++kd) {
+                        for (std::int64_t kh = 0; kh < shape.kernel[1]; ++kh) {
+                            for (std::int64_t kw = 0; kw < shape.kernel[2]; ++kw) {
+                                offsets.push_back(layout.tap_at(kd, kh, kw));
+                                taps.push_back({kd, kh, kw});
+                            }
+                        }
+                    }
+                    for (std::int64_t first = 0; first < box.pixels(); first += kernels.tile_cols) {
+                        const int cols = int(std::min<std::int64_t>(kernels.tile_cols, box.pixels() - first));
+                        std::vector<VectorCopy> copies(std::size_t(kernels.tile_cols));
+                        const int count = plan_copies(layout, box, first, cols, kernels.lanes, copies.data());
+                        REQUIRE(count <= kernels.tile_cols);
+                        std::vector<float> panel(taps.size() * std::size_t(kernels.tile_cols) +
+                                                 std::size_t(kernels.lanes));
+                        kernels.pack_panel({band.data(), offsets.data(), std::int64_t(taps.size()), copies.data(),
+                                            count, panel.data()});
+                        for (std::size_t t = 0; t < taps.size(); ++t) {
+                            for (int c = 0; c < cols; ++c) {
+                                const std::int64_t pixel = first + c;
+                                const Extent position{
+                                    d0 + pixel / (box.size[1] * box.size[2]),
+                                    h0 + pixel / box.size[2] % box.size[1],
+                                    w0 + pixel % box.size[2],
+                                };
+                                REQUIRE(panel[t * std::size_t(kernels.tile_cols) + std::size_t(c)] ==
+                                        expected_pixel(shape, image, position, taps[t]));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("bands and panels hold what the taps read, in every padding mode") {
+    for (const PaddingMode mode : {PaddingMode::zeros, PaddingMode::reflect, PaddingMode::replicate,
+                                   PaddingMode::circular, PaddingMode::symmetric}) {
+        ConvProblem problem;
+        problem.spatial_rank = 3;
+        problem.padding_mode = mode;
+        problem.input = {4, 7, 45};
+        problem.kernel = {2, 3, 5};
+        problem.stride = {1, 2, 1};
+        problem.dilation = {2, 1, 3};
+        problem.pad_before = {1, 0, 50};
+        problem.pad_after = {2, 3, 7};
+        const ConvShape shape = shape_of(problem);
+        SUBCASE("part of a row") { check_all_boxes(problem, {1, 1, 33}); }
+        SUBCASE("rows") { check_all_boxes(problem, {1, 2, shape.output[2]}); }
+        SUBCASE("planes") { check_all_boxes(problem, {2, shape.output[1], shape.output[2]}); }
+    }
+}
+
+TEST_CASE("bands pull strided columns apart") {
+    ConvProblem problem;
+    problem.input = {1, 23, 101};
+    problem.kernel = {1, 4, 7};
+    problem.stride = {1, 3, 4};
+    problem.pad_before = {0, 2, 3};
+    problem.pad_after = {0, 9, 2};
+    check_all_boxes(problem, {1, 1, 16});
+    check_all_boxes(problem, {1, 3, shape_of(problem).output[2]});
+}
