@@ -45,7 +45,7 @@ void check_out(const py::array& out, const std::vector<py::ssize_t>& shape) {
     }
     if (!out.writeable()) throw py::value_error("out is read-only");
     for (py::ssize_t axis = 0; axis < out.ndim(); ++axis) {
-        if (out.strides(axis) == 0 && out.shape(axis) > 1) {
+        if (out.size() > 0 && out.strides(axis) == 0 && out.shape(axis) > 1) {
             throw py::value_error("out has stride 0 along axis " + std::to_string(axis) +
                                   ": its elements share memory");
         }
@@ -60,14 +60,11 @@ ConvProblem region_problem(const Geometry& geometry, const py::tuple& kernel_siz
 }
 
 /// The shape of the region matrix: (batch, positions, depth), or (positions, depth) without a batch.
-std::vector<py::ssize_t> region_shape(const ConvProblem& problem, bool batched) {
-    Extent output;
-    check(output_size(problem, output));
-    const auto [kernel_d, kernel_h, kernel_w] = problem.kernel;
-    std::vector<py::ssize_t> shape{output[0] * output[1] * output[2],
-                                   problem.in_channels * kernel_d * kernel_h * kernel_w};
-    if (batched) shape.insert(shape.begin(), problem.batch);
-    return shape;
+std::vector<py::ssize_t> region_shape(const ConvProblem& problem, const py::dtype& dtype, bool batched) {
+    std::int64_t rows = 0, columns = 0;
+    check(region_matrix_size(problem, std::size_t(dtype.itemsize()), rows, columns));
+    if (batched) return {problem.batch, rows, columns};
+    return {rows, columns};
 }
 
 }  // namespace
@@ -132,7 +129,7 @@ py::array im2col(const py::array& x, const py::tuple& kernel_size, const py::tup
     problem.input = spatial_sizes(problem, x.shape(), x.ndim());
     if (x.dtype().attr("hasobject").cast<bool>()) throw py::type_error("x must not hold Python objects");
 
-    py::array regions(x.dtype(), region_shape(problem, x.ndim() == problem.spatial_rank + 2));
+    py::array regions(x.dtype(), region_shape(problem, x.dtype(), x.ndim() == problem.spatial_rank + 2));
     void* data = regions.mutable_data();
     run_released(threads, Options(), [&](const Options& polling) {
         return flatconv::im2col(problem, x_array, data, std::size_t(regions.itemsize()), polling);
@@ -145,13 +142,14 @@ py::array col2im(const py::array& regions, const py::tuple& x_shape, const py::t
                  std::string_view padding_mode, int threads) {
     ConvProblem problem = region_problem({stride, padding, dilation, padding_mode}, kernel_size);
     problem.dtype = dtype_of(regions);
-    const auto sizes = x_shape.cast<std::vector<py::ssize_t>>();
+    std::vector<py::ssize_t> sizes;
+    for (const py::handle size : x_shape) sizes.push_back(size.cast<py::ssize_t>());
     const auto ndim = py::ssize_t(sizes.size()), leading = ndim - problem.spatial_rank;
     if (leading < 0 || leading > 2) throw py::value_error("x_shape must have 0 to 2 sizes before the spatial ones");
     if (leading > 1) problem.batch = sizes[0];
     if (leading > 0) problem.in_channels = sizes[std::size_t(leading - 1)];
     problem.input = spatial_sizes(problem, sizes.data(), ndim);
-    const std::vector<py::ssize_t> expected = region_shape(problem, leading == 2);
+    const std::vector<py::ssize_t> expected = region_shape(problem, regions.dtype(), leading == 2);
     const auto regions_ndim = std::size_t(regions.ndim());
     if (!std::equal(regions.shape(), regions.shape() + regions_ndim, expected.begin(), expected.end())) {
         throw py::value_error("regions has shape " + text(regions.shape(), regions_ndim) + ", but x_shape needs " +

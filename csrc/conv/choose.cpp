@@ -28,7 +28,7 @@ Status choose(const PlanRequest& request, Algorithm wanted, std::size_t workspac
         if (!chosen || plan->cost() < chosen->cost()) chosen = std::move(plan);
     }
     if (chosen) return {};
-    if (!supported) return {StatusCode::invalid_argument, "algorithm does not support a convolution of depth 0"};
+    if (!supported) return {StatusCode::invalid_argument, "algorithm does not support this convolution"};
     return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
                                            " bytes is too small: this convolution needs " +
                                            std::to_string(least_workspace)};

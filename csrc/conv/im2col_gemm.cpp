@@ -31,7 +31,7 @@ struct Blocking {
         : kernels(kernels_of<T>(*request.kernels)),
           shape(request.shape),
           pack_weights(!request.weights_in_rows),
-          block(std::min(shape.depth, depth_block)),
+          block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           bands(plan_bands(shape, {kernels.tile_rows, kernels.tile_cols},
                            std::min(most_pixels, panel_bytes / std::int64_t(sizeof(T)) / block), request.threads)),
           layout(shape, bands.box),
@@ -108,14 +108,17 @@ class BandProduct {
     void run(std::int64_t task) {
         locate(task);
         plan_panels();
-        for (std::int64_t depth = 0; depth < shape_.depth; depth += blocking_.block) {
+        std::int64_t depth = 0;
+        // Without depth, one empty block still writes the bias.
+        do {
             if (runtime_.cancellation.poll()) return;
             const std::int64_t length = std::min(blocking_.block, shape_.depth - depth);
             pad_channels(ceil_div(depth + length, shape_.taps));
             place_depths(depth, length);
             pack_panels(length);
             multiply(depth, length);
-        }
+            depth += length;
+        } while (depth < shape_.depth);
     }
 
   private:
@@ -305,7 +308,7 @@ class Im2colPlan final : public ConvPlan {
 const ConvAlgorithm im2col_algorithm = {
     Algorithm::im2col,
     "im2col",
-    [](const ConvShape& shape) { return shape.depth > 0; },
+    [](const ConvShape&) { return true; },
     [](const PlanRequest& request) -> std::unique_ptr<ConvPlan> {
         if (request.dtype == DType::float32) return std::make_unique<Im2colPlan<float>>(request);
         return std::make_unique<Im2colPlan<double>>(request);

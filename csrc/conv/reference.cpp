@@ -108,8 +108,8 @@ class ReferencePlan final : public ConvPlan {
         Extent at;
         for (at[0] = 0; at[0] < shape_.output[0]; ++at[0]) {
             for (at[1] = 0; at[1] < shape_.output[1]; ++at[1]) {
-                if (runtime.cancellation.poll()) return;
                 for (at[2] = 0; at[2] < shape_.output[2]; ++at[2]) {
+                    if (runtime.cancellation.poll()) return;
                     const T value = reference.output(image, channel, at);
                     std::memcpy(y + at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], &value, sizeof value);
                 }

@@ -10,6 +10,16 @@
 namespace flatconv {
 inline namespace v0 {
 
+Status region_matrix_size(const ConvProblem& problem, std::size_t element_bytes, std::int64_t& rows,
+                          std::int64_t& columns) noexcept {
+    return guarded([&]() -> Status {
+        ConvShape shape;
+        Status status = make_region_shape(problem, std::int64_t(element_bytes), shape);
+        if (status) rows = shape.pixels, columns = shape.depth;
+        return status;
+    });
+}
+
 Status im2col(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
               const Options& options) noexcept {
     return guarded([&]() -> Status {

@@ -18,7 +18,7 @@ AxisBand::AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation
     for (std::int64_t leader = 0; leader < std::min(period, taps); ++leader) {
         for (std::int64_t tap = leader; tap < taps; tap += period) {
             const std::int64_t coordinate = tap * dilation;
-            const bool joins = tap != leader && coordinate <= runs_.back().first + runs_.back().length * stride;
+            const bool joins = tap != leader && (coordinate - runs_.back().first) / stride <= runs_.back().length;
             if (!joins) runs_.push_back({coordinate, length_, 0});
             AxisRun& run = runs_.back();
             const std::int64_t begin = (coordinate - run.first) / stride;

@@ -139,6 +139,8 @@ Status resolve_axes(const ConvProblem& problem, ConvShape& shape) {
                            " 0, which leaves nothing for padding_mode to repeat. Use padding_mode \"zeros\".");
         }
         shape.output[axis] = (padded[axis] - extent[axis]) / shape.stride[axis] + 1;
+        // Of a single position no step is taken; a stride beyond the image would only endanger later arithmetic.
+        if (shape.output[axis] == 1) shape.stride[axis] = 1;
     }
     return {};
 }

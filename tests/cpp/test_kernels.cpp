@@ -66,7 +66,7 @@ TEST_CASE_TEMPLATE("pack_panel fills every row, for any number of copies", T, fl
         const Kernels<T>& kernels = kernels_of<T>(*set);
         const int lanes = kernels.lanes, cols = kernels.tile_cols;
         CAPTURE(set->name);
-        const auto band = random_numbers<T>(4096, 5);
+        const auto band = random_numbers<T>(8192, 5);
         const std::vector<std::ptrdiff_t> offsets = {0, 17, 5, 1000, 3};
         for (int pieces = 1; pieces <= cols; ++pieces) {
             // Pieces of nearly equal length; each copy of a piece starts where the last one's vector ended.

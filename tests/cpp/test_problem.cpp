@@ -197,8 +197,11 @@ TEST_CASE("sizes that do not fit are refused before they are used") {
 
 TEST_CASE("a stride beyond the image leaves one position") {
     ConvProblem problem = square(8, 3);
-    problem.stride = {1, std::int64_t{1} << 32, std::int64_t{1} << 62};
+    problem.stride = {1, std::int64_t{1} << 32, std::numeric_limits<std::int64_t>::max()};
     Extent output{};
     REQUIRE(output_size(problem, output));
     CHECK(output == Extent{1, 1, 1});
+    ConvShape shape{};
+    REQUIRE(make_shape(problem, shape));
+    CHECK(shape.stride == Extent{1, 1, 1});
 }

@@ -187,6 +187,10 @@ FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& byt
 FLATCONV_API Status im2col(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
                            const Options& options = {}) noexcept;
 
+/// The sizes of one image's region matrix; checks that all images' together have less than 2^63 bytes.
+FLATCONV_API Status region_matrix_size(const ConvProblem& problem, std::size_t element_bytes, std::int64_t& rows,
+                                       std::int64_t& columns) noexcept;
+
 /// The adjoint of `im2col`: adds every element of the region matrix to the pixel that it came from.
 ///
 /// `x` is overwritten. Each pixel sums its contributions in the order of the region matrix's rows.
