@@ -1,0 +1,166 @@
+"""Arguments that are not arrays: integers per axis, padding, named choices. Called by every public function.
+
+Types are checked here and values in the core, so that C++ callers get the same messages.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    PerAxis = SupportsIndex | Sequence[SupportsIndex]
+    Padding = str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]]
+
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
+INT32_MAX = 2**31 - 1
+
+AXIS_NAMES = ("depth", "height", "width")
+PADDING_RULES = ("valid", "same", "same_lower", "full")
+ALGORITHMS = ("auto", "reference", "im2col")
+PADDING_MODES = {
+    "zeros": "zeros",
+    "reflect": "reflect",
+    "replicate": "replicate",
+    "edge": "replicate",
+    "circular": "circular",
+    "wrap": "circular",
+    "symmetric": "symmetric",
+}
+
+
+def integer(name: str, value: Any) -> int:
+    """`value` as an integer of 64 bits; NumPy's integers are taken, booleans and floats are not."""
+    number = _index(value)
+    if number is None:
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    return _fitting(name, number)
+
+
+def per_axis(name: str, value: Any, rank: int) -> tuple[int, ...]:
+    """One integer for each spatial axis, from one integer or from a sequence of `rank` of them."""
+    if type(value) is tuple and len(value) == rank and _are_plain(value):
+        return value
+    number = _index(value)
+    if number is not None:
+        return (_fitting(name, number),) * rank
+    return tuple(integer(f"{name}[{i}]", item) for i, item in enumerate(_sequence(name, value, rank)))
+
+
+def amounts(value: Any, rank: int) -> str | tuple[tuple[int, int], ...]:
+    """The argument `padding`: the name of a rule as it is, everything else as pairs (before, after)."""
+    if isinstance(value, str):
+        return choice("padding", value, PADDING_RULES, "an integer, or a pair (before, after) for each axis")
+    if type(value) is tuple and len(value) == rank and _are_plain(value):
+        return tuple((number, number) for number in value)
+    number = _index(value)
+    if number is not None:
+        number = _fitting("padding", number)
+        return ((number, number),) * rank
+    pairs = []
+    for i, item in enumerate(_sequence("padding", value, rank)):
+        name = f"padding[{i}]"
+        number = _index(item)
+        if number is not None:
+            number = _fitting(name, number)
+            pairs.append((number, number))
+            continue
+        try:
+            before, after = item
+        except (TypeError, ValueError):
+            kind = ValueError if isinstance(item, (tuple, list)) else TypeError
+            raise kind(f"{name} must be an integer or a pair (before, after), got {item!r}") from None
+        pairs.append((integer(f"{name}[0]", before), integer(f"{name}[1]", after)))
+    return tuple(pairs)
+
+
+def sizes(name: str, value: Any) -> tuple[int, ...]:
+    """A shape: a sequence of integers, none of them negative."""
+    try:
+        items = tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}") from None
+    shape = tuple(integer(f"{name}[{i}]", item) for i, item in enumerate(items))
+    for i, size in enumerate(shape):
+        if size < 0:
+            raise ValueError(f"{name}[{i}] must be at least 0, got {size}")
+    return shape
+
+
+def choice(name: str, value: Any, choices: Sequence[str], otherwise: str = "") -> str:
+    """`value`, which has to be one of `choices`."""
+    if isinstance(value, str) and value in choices:
+        return value
+    kind = ValueError if isinstance(value, str) else TypeError
+    listed = ", ".join(f'"{each}"' for each in choices)
+    raise kind(f"{name} must be one of {listed}{', or ' * bool(otherwise)}{otherwise}; got {value!r}")
+
+
+def padding_mode_name(value: Any) -> str:
+    """The core's name for a padding mode."""
+    return PADDING_MODES[choice("padding_mode", value, tuple(PADDING_MODES))]
+
+
+def thread_cap(threads: Any) -> int:
+    """The argument `threads` as the core takes it: 0 stands for the default."""
+    if threads is None:
+        return 0
+    number = integer("threads", threads)
+    if number < 1:
+        raise ValueError(f"threads must be at least 1, or None for the default, got {number}")
+    if number > INT32_MAX:
+        raise OverflowError(f"threads = {number} does not fit in 32 bits")
+    return number
+
+
+def byte_limit(limit: Any) -> int:
+    """The argument `workspace_limit` as the core takes it: -1 stands for none."""
+    if limit is None:
+        return -1
+    number = integer("workspace_limit", limit)
+    if number < 0:
+        raise ValueError(f"workspace_limit must be at least 0 bytes, or None for no limit, got {number}")
+    return number
+
+
+def _are_plain(values: tuple[Any, ...]) -> bool:
+    """Whether there is nothing but Python's own integers of 64 bits, which need no further look."""
+    for value in values:  # noqa: SIM110 (a generator costs more than the loop)
+        if type(value) is not int or not INT64_MIN <= value <= INT64_MAX:
+            return False
+    return True
+
+
+def _index(value: Any) -> int | None:
+    """The integer that `value` is, or None. A boolean is more likely a misplaced flag than a number."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _fitting(name: str, number: int) -> int:
+    if not INT64_MIN <= number <= INT64_MAX:
+        raise OverflowError(f"{name} = {number} does not fit in 64 bits")
+    return number
+
+
+def _sequence(name: str, value: Any, rank: int) -> tuple[Any, ...]:
+    """The items of an argument that has one for each spatial axis."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        items = tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer or a tuple of {rank}, got {value!r}") from None
+    if len(items) != rank:
+        axes = ", ".join(AXIS_NAMES[-rank:])
+        raise ValueError(f"{name} must be an integer or have {rank} items ({axes}), got {value!r}")
+    return items

@@ -1,0 +1,88 @@
+"""Arrays as the core takes them: plain ndarrays of one native float type. Called by every public function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+_NUMBERS = "biufc"
+_FLOATS: dict[type, np.dtype[Any]] = {np.float32: FLOAT32, np.float64: FLOAT64}
+
+
+def numeric(name: str, value: Any) -> NDArray[Any]:
+    """`value` as np.asarray gives it, if it holds numbers and nothing would be lost."""
+    if value is None:
+        raise TypeError(f"{name} must be an array, got None")
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+        _refuse_mask(name, value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be made into an array: {error}") from None
+    if array.dtype.kind not in _NUMBERS:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, which does not hold numbers; convert it, e.g. {name}.astype(np.float32)"
+        )
+    return array
+
+
+def native(name: str, value: Any) -> NDArray[Any]:
+    """`value` as an array of numbers in the machine's byte order, of whichever type."""
+    array = numeric(name, value)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def promoted(**operands: Any) -> list[NDArray[Any]]:
+    """The operands in their common float type, as NumPy's promotion has it.
+
+    Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does not turn float32 into float64.
+    """
+    arrays = {name: numeric(name, value) for name, value in operands.items()}
+    types = [value if type(value) in (int, float) else arrays[name].dtype for name, value in operands.items()]
+    dtype = np.result_type(*types)
+    common = _FLOATS.get(dtype.type)
+    if common is None:
+        raise TypeError(_unsupported({name: array.dtype for name, array in arrays.items()}, dtype))
+    return [array.astype(common, copy=False) for array in arrays.values()]
+
+
+def check_out(out: Any, dtype: np.dtype[Any]) -> None:
+    """Everything about `out` but its shape, which only the core knows."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy.ndarray, got {type(out).__name__}")
+    if type(out) is not np.ndarray:
+        _refuse_mask("out", out)
+    if out.dtype != dtype:
+        raise ValueError(f"out must have the dtype of the result, {dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    if out.size and any(step == 0 and size > 1 for step, size in zip(out.strides, out.shape, strict=True)):
+        raise ValueError(f"out has several elements in one place: out.shape = {out.shape}, out.strides = {out.strides}")
+
+
+def _refuse_mask(name: str, array: NDArray[Any]) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and its mask would be lost; pass {name}.filled(0) or {name}.data")
+
+
+def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
+    """The message for operands whose common type is not float32 or float64: what they are, and what to do."""
+    named = " and ".join(f"{name} ({each})" for name, each in dtypes.items())
+    verb = "promote to" if len(dtypes) > 1 else "stays"
+    first, last = next(iter(dtypes)), list(dtypes)[min(1, len(dtypes) - 1)]
+    if dtype.kind == "c":
+        advice = f"convolve the real and the imaginary part, {first}.real and {first}.imag"
+    elif dtype.kind == "f":
+        wanted = "np.float32" if dtype.itemsize < FLOAT32.itemsize else "np.float64"
+        advice = " and ".join(f"{name}.astype({wanted})" for name, each in dtypes.items() if each == dtype)
+        advice = f"pass {advice}"
+    else:
+        wanted = "np.float32" if dtype.itemsize <= 2 else "np.float64"
+        advice = f"pass {last}.astype({wanted})"
+    return f"{named} {verb} {dtype}, which is not supported (float32 and float64 are): {advice}"

@@ -1,0 +1,55 @@
+# The extension module: the binding of csrc/bind. Arguments arrive checked for type; the core checks their values.
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+depth_block: int
+
+class InstructionSet(TypedDict):
+    name: str
+    usable: bool
+    float32_tile: tuple[int, int]
+    float64_tile: tuple[int, int]
+
+def conv(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    padding_mode: str,
+    out: NDArray[Any] | None,
+    threads: int,
+    algorithm: str,
+    workspace_limit: int,
+) -> NDArray[Any]: ...
+def im2col(
+    x: NDArray[Any],
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    padding_mode: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def col2im(
+    regions: NDArray[Any],
+    x_shape: tuple[int, ...],
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    padding_mode: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: int) -> None: ...
+def instruction_sets() -> list[InstructionSet]: ...
+def get_isa() -> str: ...
+def set_isa(name: str) -> None: ...
+def compiler() -> str: ...
+def measure_peak(dtype: np.dtype[Any]) -> float: ...

@@ -1,0 +1,25 @@
+"""python -m flatconv demo: the idea in one example, then filter banks over photographs, checked, timed and drawn."""
+
+from __future__ import annotations
+
+import sys
+
+from flatconv._demo import worked_example
+
+
+def run(output: str) -> int:
+    """Run the demo, writing its picture to `output`; returns the exit status."""
+    worked_example.show()
+    try:
+        from flatconv._demo import photographs, picture
+    except ImportError as error:
+        print(
+            f'\nThe rest of the demo needs {error.name}, which is not installed:\n\n    pip install "flatconv[demo]"\n',
+            file=sys.stderr,
+        )
+        return 1
+    print("\nThe same on photographs: filter banks of 16 kernels, 5×5\n")
+    banks = photographs.filtered()
+    picture.write(output, banks)
+    print(f"Picture written to {output}")
+    return 0 if all(bank.correct for bank in banks) else 1

@@ -1,0 +1,146 @@
+"""The convolution matrix: the kernel laid out over the image, once for each output position."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flatconv._arguments import choice, integer, sizes
+from flatconv._arrays import native
+from flatconv._regions import im2col
+from flatconv._shapes import check_channels, check_kernel_rank, check_ranks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from flatconv._arguments import Padding, PerAxis
+
+_FORMATS = ("csr", "csc", "coo", "dense")
+
+
+def conv_matrix(
+    weight: ArrayLike,
+    input_shape: tuple[int, ...],
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    format: str = "csr",
+) -> Any:
+    """The matrix of a convolution: `conv_matrix(weight, x.shape) @ x.ravel()` is `conv2d(x, weight).ravel()`.
+
+    Each row is the kernel, padded with zeros to the size of the image, at one output position. The transpose is the
+    matrix of the transposed convolution.
+
+    Parameters
+    ----------
+    weight : array_like, shape (C_out, C / groups, *kernel), or (*kernel) for a plain image
+        Kernels with 1, 2 or 3 spatial axes.
+    input_shape : tuple of int
+        The shape of the image: (C, *spatial), (N, C, *spatial), or (*spatial) for a plain one. With as many
+        dimensions as `weight`, up to three, both are taken as plain.
+    stride, padding, dilation, groups, padding_mode
+        As in `conv2d`.
+    format : {"csr", "csc", "coo", "dense"}, default "csr"
+        A sparse array of this format, which needs SciPy, or a NumPy array.
+
+    Returns
+    -------
+    scipy.sparse array or ndarray, shape (N * C_out * L, N * C * pixels)
+        Rows are outputs in the order (image, output channel, position), columns are pixels in the order of
+        `x.ravel()`; L is the number of output positions. The dtype is that of `weight`.
+
+    Raises
+    ------
+    ValueError
+        For a bad value or shape.
+    TypeError
+        For a bad type, or elements that are not numbers.
+    ImportError
+        For a sparse format when SciPy is not there.
+    OverflowError, MemoryError
+        When the matrix is larger than can be addressed or allocated.
+
+    See Also
+    --------
+    im2col : The other way round, the image laid out and the kernel a column.
+
+    Notes
+    -----
+    Time and memory grow with the number of stored elements, N * C_out * L * C / groups * K, whatever the format; the
+    dense one holds (N * C_out * L) * (N * C * pixels) elements. Zeros of the kernel are stored, zeros of the padding
+    are not. V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.1, shows
+    the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatconv import conv_matrix
+    >>> kernel = np.array([[1, 2],
+    ...                    [3, 4]])
+    >>> matrix = conv_matrix(kernel, (3, 3), format="dense")
+    >>> matrix
+    array([[1, 2, 0, 3, 4, 0, 0, 0, 0],
+           [0, 1, 2, 0, 3, 4, 0, 0, 0],
+           [0, 0, 0, 1, 2, 0, 3, 4, 0],
+           [0, 0, 0, 0, 1, 2, 0, 3, 4]])
+    >>> matrix @ np.arange(9)
+    array([27, 37, 57, 67])
+    """
+    choice("format", format, _FORMATS)
+    weight = native("weight", weight)
+    shape = sizes("input_shape", input_shape)
+    groups = integer("groups", groups)
+    plain = weight.ndim == len(shape) <= 3
+    rank = weight.ndim if plain else weight.ndim - 2
+    kernel = weight.shape[weight.ndim - rank :]
+    check_kernel_rank(kernel)
+    check_ranks(rank, shape, weight.shape, "input_shape")
+    kernels = weight[None, None] if plain else weight
+    check_channels(rank, (1, *shape) if plain else shape, kernels.shape, groups, "input_shape")
+
+    elements, columns, counts = _elements(kernels, shape, groups, (kernel, stride, padding, dilation), padding_mode)
+    size = (counts.size, math.prod(shape))
+    if format == "dense":
+        dense = np.zeros(size, weight.dtype)
+        np.add.at(dense, (np.repeat(np.arange(counts.size), counts), columns), elements)
+        return dense
+    index_type = np.int32 if max(elements.size, *size) < 2**31 else np.int64
+    row_starts = np.concatenate([[0], np.cumsum(counts)]).astype(index_type)
+    matrix = _scipy_sparse(format).csr_array((elements, columns.astype(index_type), row_starts), shape=size)
+    matrix.sum_duplicates()
+    return matrix.asformat(format)
+
+
+def _elements(
+    weight: NDArray[Any], shape: tuple[int, ...], groups: int, geometry: tuple[Any, ...], padding_mode: str
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """The stored elements row by row, the column of each, and how many each row has.
+
+    The region matrix of an image whose pixels are their own numbers says which pixel every kernel element meets.
+    """
+    numbered = np.arange(1, math.prod(shape) + 1, dtype=np.int64).reshape(shape)
+    regions = im2col(numbered, *geometry, padding_mode=padding_mode)
+    batch = shape[0] if numbered.ndim == weight.ndim else 1
+    depth = math.prod(weight.shape[1:])
+    positions = regions.shape[-2]
+    blocks = (batch, groups, weight.shape[0] // groups, positions, depth)
+    pixels = regions.reshape(batch, positions, groups, depth).transpose(0, 2, 1, 3)[:, :, None]
+    pixels = np.broadcast_to(pixels, blocks)
+    weights = np.broadcast_to(weight.reshape(1, groups, blocks[2], 1, depth), blocks)
+    met = pixels != 0
+    return weights[met], pixels[met] - 1, np.count_nonzero(met, axis=-1).ravel()
+
+
+def _scipy_sparse(format: str) -> Any:
+    try:
+        return importlib.import_module("scipy.sparse")
+    except ImportError:
+        raise ImportError(
+            f'format="{format}" needs SciPy: pip install scipy, or pass format="dense" for a NumPy array'
+        ) from None

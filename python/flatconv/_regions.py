@@ -1,0 +1,191 @@
+"""The region matrix and its adjoint: im2col and col2im."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flatconv import _core
+from flatconv._arguments import AXIS_NAMES, amounts, integer, padding_mode_name, per_axis, sizes, thread_cap
+from flatconv._arrays import native, promoted
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from flatconv._arguments import Padding, PerAxis
+
+
+def im2col(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    *,
+    padding_mode: str = "zeros",
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """The region matrix: one row for each output position, holding the part of the image that the kernel covers there.
+
+    `im2col(x, (kh, kw)) @ weight.reshape(C_out, -1).T` is the convolution of x with weight, one column for each output
+    channel.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, *spatial), (C, *spatial) or (*spatial)
+        Images with 1, 2 or 3 spatial axes, as many as `kernel_size` has items. Numbers of any type of 1, 2, 4, 8 or 16
+        bytes: elements are moved, not computed with.
+    kernel_size : int or tuple of int
+        The kernel's size by axis. An int stands for a square of two axes.
+    stride, padding, dilation, padding_mode, threads
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, L, C * K), or (L, C * K) without a batch
+        L is the number of output positions, in row-major order, and K the number of kernel elements; columns are
+        in the order (channel, kernel row, kernel column). Always a new, contiguous array with the dtype of x.
+
+    Raises
+    ------
+    ValueError
+        For a bad value or shape.
+    TypeError
+        For a bad type, or elements that are not numbers.
+    OverflowError, MemoryError
+        When the matrix is larger than can be addressed or allocated.
+
+    See Also
+    --------
+    col2im : The adjoint.
+    conv_matrix : The other way round, the kernel laid out and the image a column.
+
+    Notes
+    -----
+    The matrix has K times the elements of the image at stride 1; `conv2d` never builds it whole.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatconv import im2col
+    >>> image = np.arange(9).reshape(3, 3)
+    >>> image
+    array([[0, 1, 2],
+           [3, 4, 5],
+           [6, 7, 8]])
+    >>> im2col(image, 2)
+    array([[0, 1, 3, 4],
+           [1, 2, 4, 5],
+           [3, 4, 6, 7],
+           [4, 5, 7, 8]])
+    >>> im2col(image, 2) @ np.array([1, 0, 0, -1])
+    array([-4, -4, -4, -4])
+    """
+    x = native("x", x)
+    if x.dtype.itemsize > 16:
+        raise TypeError(f"x has dtype {x.dtype} of {x.dtype.itemsize} bytes; at most 16 are supported")
+    kernel = _kernel_shape(kernel_size)
+    rank = len(kernel)
+    _check_rank("x.shape", x.shape, rank)
+    return _core.im2col(
+        x,
+        kernel,
+        per_axis("stride", stride, rank),
+        amounts(padding, rank),
+        per_axis("dilation", dilation, rank),
+        padding_mode_name(padding_mode),
+        thread_cap(threads),
+    )
+
+
+def col2im(
+    regions: ArrayLike,
+    x_shape: tuple[int, ...],
+    kernel_size: PerAxis,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    *,
+    padding_mode: str = "zeros",
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """The adjoint of `im2col`: every element of the region matrix is added to the pixel that it came from.
+
+    For all x and r, `(im2col(x, k) * r).sum() == (x * col2im(r, x.shape, k)).sum()`, up to rounding. It is not the
+    inverse: a pixel that lies in several regions gets the sum of all of them.
+
+    Parameters
+    ----------
+    regions : array_like, shape (N, L, C * K), or (L, C * K) without a batch
+        A matrix in the layout of `im2col`, float32 or float64.
+    x_shape : tuple of int
+        The shape of the image, (N, C, *spatial), (C, *spatial) or (*spatial).
+    kernel_size, stride, padding, dilation, padding_mode, threads
+        As in `im2col`.
+
+    Returns
+    -------
+    ndarray of shape `x_shape`
+        Each pixel is the sum of its contributions, added in the order of the rows of `regions`.
+
+    Raises
+    ------
+    ValueError
+        For a bad value or shape, or `regions` of another shape than `im2col` would give.
+    TypeError
+        For a bad type.
+    OverflowError, MemoryError
+        When the image is larger than can be addressed or allocated.
+
+    See Also
+    --------
+    im2col : The region matrix.
+
+    Notes
+    -----
+    The cost is one addition for each element of `regions`.
+
+    Examples
+    --------
+    How many regions of 2×2 does each pixel of a 3×3 image belong to?
+
+    >>> import numpy as np
+    >>> from flatconv import col2im
+    >>> col2im(np.ones((4, 4), np.float32), (3, 3), 2)
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    """
+    (regions,) = promoted(regions=regions)
+    kernel = _kernel_shape(kernel_size)
+    rank = len(kernel)
+    shape = sizes("x_shape", x_shape)
+    _check_rank("x_shape", shape, rank)
+    return _core.col2im(
+        regions,
+        shape,
+        kernel,
+        per_axis("stride", stride, rank),
+        amounts(padding, rank),
+        per_axis("dilation", dilation, rank),
+        padding_mode_name(padding_mode),
+        thread_cap(threads),
+    )
+
+
+def _kernel_shape(kernel_size: PerAxis) -> tuple[int, ...]:
+    """The kernel's sizes, which say how many spatial axes there are; an int stands for two equal ones."""
+    try:
+        kernel = tuple(kernel_size)  # type: ignore[arg-type]
+    except TypeError:
+        return (integer("kernel_size", kernel_size),) * 2
+    if not 1 <= len(kernel) <= len(AXIS_NAMES):
+        raise ValueError(f"kernel_size must be an integer or have 1, 2 or 3 items, got {kernel_size!r}")
+    return per_axis("kernel_size", kernel, len(kernel))
+
+
+def _check_rank(name: str, shape: tuple[int, ...], rank: int) -> None:
+    if not rank <= len(shape) <= rank + 2:
+        raise ValueError(
+            f"{name} = {shape} does not match a kernel_size of {rank} {'axis' if rank == 1 else 'axes'}: "
+            f"it must have {rank} dimensions, {rank + 1} with channels, or {rank + 2} with a batch"
+        )

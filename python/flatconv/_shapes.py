@@ -1,0 +1,105 @@
+"""Shapes of x, weight and bias that do not belong together: the messages, with the likely fix.
+
+Called when a convolution's arrays do not match; nothing here is on the way of a call that is right.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from flatconv._arguments import AXIS_NAMES
+
+Shape = tuple[int, ...]
+
+_LETTERS = ("D", "H", "W")
+_KERNEL_AXES = ("kd", "kh", "kw")
+
+
+def layouts(rank: int) -> str:
+    """The shapes of x that a function of this rank takes."""
+    spatial = ", ".join(_LETTERS[-rank:])
+    return f"(N, C, {spatial}) or (C, {spatial}) with weight (out, in, {', '.join(_KERNEL_AXES[-rank:])})"
+
+
+def check_kernel_rank(kernel: Shape) -> None:
+    """Check that there are no more spatial axes than the core has, three."""
+    if not 1 <= len(kernel) <= len(AXIS_NAMES):
+        raise ValueError(f"kernel_size must have 1, 2 or 3 items, got {kernel}")
+
+
+def check_ranks(rank: int, x: Shape, weight: Shape, name: str = "x.shape") -> None:
+    """Check that x is plain like weight, or has channels like weight, and maybe a batch."""
+    if len(x) == rank and len(weight) == rank:
+        return
+    if len(weight) == rank + 2 and rank < len(x) <= rank + 2:
+        return
+    plain = f"({', '.join(_LETTERS[-rank:])}) with a weight of {rank} dimensions"
+    message = f"{name} = {x} and weight.shape = {weight} do not go together: x is {layouts(rank)}, or plain {plain}."
+    if len(weight) == rank and len(x) == rank + 1:
+        message += " For the same kernel on every channel, pass x[:, None] and weight[None, None]."
+    elif len(weight) == rank and len(x) == rank + 2:
+        message += " For the same kernel on every channel, pass weight as (channels, 1, ...) and groups=channels."
+    elif len(weight) == rank + 2 and len(x) == rank:
+        message += " For one channel, pass x[None]."
+    elif len(weight) == rank + 1:
+        message += " For one output channel, pass weight[None]."
+    raise ValueError(message)
+
+
+def check_channels(rank: int, x: Shape, weight: Shape, groups: int, name: str = "x.shape") -> None:
+    """Check that weight has as many input channels as one group of x; groups divide both."""
+    channels, in_channels, out_channels = x[-rank - 1], weight[1], weight[0]
+    if groups < 1:
+        raise ValueError(f"groups must be at least 1, got {groups}")
+    if channels % groups:
+        raise ValueError(f"x has {channels} channels, which groups={groups} does not divide")
+    if in_channels * groups != channels:
+        raise ValueError(
+            f"weight has {in_channels} input channels per group but x has {channels} channels and groups={groups}.\n"
+            + _likely_fix(rank, x, weight, groups, name)
+        )
+    if out_channels % groups or out_channels < groups > 1:
+        raise ValueError(f"weight has {out_channels} output channels, which groups={groups} does not divide")
+
+
+def check_bias(bias: Shape, weight: Shape, plain: bool) -> None:
+    """Check that there is one bias for each output channel; a plain convolution has a scalar."""
+    if plain and bias:
+        raise ValueError(f"bias must be a scalar for a plain x and weight, got bias.shape = {bias}")
+    if not plain and bias != weight[:1]:
+        raise ValueError(f"bias must have shape ({weight[0]},), one for each output channel, got bias.shape = {bias}")
+
+
+def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str) -> str:
+    """What the caller probably meant: another order of axes, or another number of groups.
+
+    Of several readings that would fit, the one with the smallest kernel is the likeliest.
+    """
+    spatial, kernel = ", ".join(_LETTERS[-rank:]), ", ".join(_KERNEL_AXES[-rank:])
+    channels, last = x[-rank - 1], x[-1]
+    batch = len(x) - rank - 1
+    x_axes = (*range(batch), len(x) - 1, *range(batch, len(x) - 1))
+    move_x = f"{name} = {x} looks like ({'N, ' * batch}{spatial}, C): pass x.transpose{x_axes}."
+
+    def move_weight(layout: str, *axes: int) -> str:
+        return f"weight.shape = {weight} looks like ({layout}): pass weight.transpose{axes}."
+
+    hwio = move_weight(f"{kernel}, in, out", rank + 1, rank, *range(rank))
+    ohwi = move_weight(f"out, {kernel}, in", 0, rank + 1, *range(1, rank + 1))
+    iohw = move_weight(f"in, out, {kernel}", 1, 0, *range(2, rank + 2))
+    each = weight[1]
+    more_groups = channels // each if each and channels % each == 0 else 0
+    regroup = f"Use groups={more_groups}, if every group of {each} channels has kernels of its own."
+    readings = [
+        (weight[:rank], hwio, weight[-2] * groups == channels and weight[-1] % groups == 0),
+        (weight[1:-1], ohwi, weight[-1] * groups == channels and weight[0] % groups == 0),
+        (weight[2:], move_x, each * groups == last and weight[0] % groups == 0),
+        (weight[2:], regroup, more_groups > 0 and weight[0] % more_groups == 0),
+        (weight[2:], iohw, weight[0] * groups == channels and each % groups == 0),
+        (weight[:rank], f"{move_x}\n{hwio}", weight[-2] * groups == last and weight[-1] % groups == 0),
+    ]
+    fitting = [(math.prod(sizes), advice) for sizes, advice, fits in readings if fits]
+    if not fitting:
+        return f"weight.shape = {weight} means (out, in / groups, {kernel})."
+    return min(fitting, key=operator.itemgetter(0))[1]
