@@ -1,0 +1,33 @@
+"""Fixtures and settings of all tests."""
+
+import os
+
+import pytest
+from flatconv import _core
+from hypothesis import HealthCheck, settings
+
+# A fixture that forces an instruction set is meant to last for all examples of a test.
+settings.register_profile(
+    "default", deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+USABLE_ISAS = [each["name"] for each in _core.instruction_sets() if each["usable"]]
+
+
+@pytest.fixture(params=USABLE_ISAS)
+def isa(request):
+    """Every instruction set that this machine can run, forced."""
+    before = _core.get_isa()
+    _core.set_isa(request.param)
+    assert _core.get_isa() == request.param
+    yield request.param
+    _core.set_isa(before)
+
+
+@pytest.fixture
+def rng():
+    import numpy as np
+
+    return np.random.default_rng(20240229)
