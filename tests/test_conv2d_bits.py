@@ -4,12 +4,12 @@ import numpy as np
 import oracles
 import pytest
 from flatconv import _core, conv2d
+from flatconv._arguments import ALGORITHMS
 from hypothesis import given, settings
 from layouts import READABLE, WRITABLE
 from problems import problems
 
 THREADS = (1, 2, 3, 7)
-ALGORITHMS = ("auto", "im2col")
 
 
 def reference(x, weight, bias=None, **geometry):
@@ -62,7 +62,7 @@ def test_the_bias_comes_last(dtype):
 @given(problem=problems())
 def test_drawn_problems(isa, problem):
     expected = reference(*problem.dense, **problem.geometry)
-    for algorithm in ("auto", "im2col", "reference"):
+    for algorithm in ALGORITHMS:
         for threads in THREADS:
             out = poisoned(expected.shape, expected.dtype)
             conv2d(
@@ -200,7 +200,7 @@ def test_layouts_of_the_output(isa, rng, dtype, layout):
     x, weight = normal(rng, dtype, 2, 3, 9, 41), normal(rng, dtype, 20, 3, 3, 3)
     bias = normal(rng, dtype, 20)
     expected = reference(x, weight, bias)
-    for algorithm in ("auto", "im2col", "reference"):
+    for algorithm in ALGORITHMS:
         out = WRITABLE[layout](poisoned(expected.shape, dtype))
         assert conv2d(x, weight, bias, out=out, algorithm=algorithm) is out
         oracles.assert_same_bits(np.array(out), expected)

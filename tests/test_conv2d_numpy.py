@@ -4,6 +4,7 @@ import numpy as np
 import oracles
 import pytest
 from flatconv import conv2d
+from flatconv._arguments import ALGORITHMS
 from hypothesis import given
 from problems import problems
 
@@ -21,7 +22,7 @@ def test_worked_example(isa, dtype):
 
 @given(problem=problems())
 def test_error_is_within_the_bound(isa, problem):
-    for algorithm in ("reference", "im2col", "auto"):
+    for algorithm in ALGORITHMS:
         y = conv2d(problem.x, problem.weight, problem.bias, **problem.geometry, algorithm=algorithm)
         x, weight, bias = problem.dense
         oracles.assert_within_bound(y, x, weight, bias, **problem.geometry)
@@ -33,7 +34,7 @@ def test_small_integers_are_exact(isa, problem):
     assert np.array_equal(y, oracles.conv(*problem.dense, **problem.geometry))
 
 
-@pytest.mark.parametrize("algorithm", ["reference", "im2col", "auto"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_deep_sums_are_within_the_bound(rng, dtype, algorithm):
     x = rng.standard_normal((1, 96, 9, 11)).astype(dtype)

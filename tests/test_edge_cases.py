@@ -7,8 +7,7 @@ import oracles
 import pytest
 from child_process import run_child
 from flatconv import conv2d, im2col
-
-ALGORITHMS = ("auto", "im2col", "reference")
+from flatconv._arguments import ALGORITHMS
 
 
 def assert_equal_to_the_oracle(rng, x_shape, weight_shape, dtype=np.float32, **geometry):

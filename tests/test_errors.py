@@ -143,7 +143,7 @@ def test_bad_values(case):
     check(ValueError, fragments, arrays(**changes))
 
 
-@pytest.mark.parametrize("algorithm", ["reference", "im2col"])
+@pytest.mark.parametrize("algorithm", ["reference", "im2col", "implicit"])
 def test_bad_values_for_every_algorithm(algorithm):
     for case in ("stride 0", "groups 0", "kernel larger than the input", "out of wrong shape"):
         changes, fragments = BAD_VALUES[case]

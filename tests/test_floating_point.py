@@ -5,8 +5,9 @@ import oracles
 import pytest
 from child_process import run_child
 from flatconv import conv2d
+from flatconv._arguments import ALGORITHMS
 
-pytestmark = pytest.mark.parametrize("algorithm", ["auto", "im2col", "reference"])
+pytestmark = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
 def ones(*shape, dtype=np.float32):

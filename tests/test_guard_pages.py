@@ -12,6 +12,7 @@ GUARDED = """
     import ctypes, mmap, sys
     import numpy as np
     from flatconv import _core, col2im, conv2d, im2col
+    from flatconv._arguments import ALGORITHMS
 
     libc = ctypes.CDLL(None, use_errno=True)
     PAGE = mmap.PAGESIZE
@@ -41,7 +42,7 @@ SURVIVES = """
         out = np.full(expected.shape, np.nan, dtype)
         for at_end in (False, True):
             x, weight, bias, y = (guarded(array, at_end) for array in (*arrays, out))
-            for algorithm in ("auto", "im2col", "reference"):
+            for algorithm in ALGORITHMS:
                 for threads in (1, 2):
                     y[...] = np.nan
                     conv2d(x, weight, bias, **geometry, algorithm=algorithm, threads=threads, out=y)

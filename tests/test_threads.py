@@ -13,6 +13,7 @@ import oracles
 import pytest
 from child_process import run_child
 from flatconv import conv2d
+from flatconv._arguments import ALGORITHMS
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -134,7 +135,7 @@ INTERRUPTED = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way there")
-@pytest.mark.parametrize("algorithm", ["auto", "im2col", "reference"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_a_long_call(algorithm, threads):
     command = [sys.executable, "-c", textwrap.dedent(INTERRUPTED), algorithm, str(threads)]

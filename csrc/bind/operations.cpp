@@ -17,6 +17,7 @@ Algorithm algorithm_of(std::string_view name) {
     if (name == "auto") return Algorithm::automatic;
     if (name == "reference") return Algorithm::reference;
     if (name == "im2col") return Algorithm::im2col;
+    if (name == "implicit") return Algorithm::implicit;
     throw py::value_error("algorithm is unknown: \"" + std::string(name) + "\"");
 }
 

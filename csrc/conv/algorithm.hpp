@@ -20,6 +20,7 @@ struct PlanRequest {
     const KernelSet* kernels;
     int threads;           // at most
     bool weights_in_rows;  // the weights can be read where they lie; see gemm/weights.hpp
+    bool x_pixels_dense;   // all pixels of a channel are consecutive elements, and channels whole elements apart
 };
 
 /// The arrays of one call, all with explicit strides. `bias.data` may be null.
@@ -53,6 +54,7 @@ struct ConvAlgorithm {
 
 extern const ConvAlgorithm reference_algorithm;
 extern const ConvAlgorithm im2col_algorithm;
+extern const ConvAlgorithm implicit_algorithm;
 
 /// The plan of the algorithm that `wanted` names, or the cheapest of all that support the shape and fit the limit.
 Status choose(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,

@@ -22,13 +22,17 @@ struct BandPlan {
     PixelBox at(const ConvShape& shape, std::int64_t index) const;
 };
 
-struct TileSize {
-    int rows;
-    int cols;
+/// What the cost of a plan depends on, beside the shape.
+struct BandCosts {
+    int tile_rows;
+    int tile_cols;
+    int lanes;
+    bool pads;       // the band is copied, padded
+    bool packs_all;  // every vector is, and not only those that cross the end of a row
 };
 
-/// The cheapest plan whose boxes have at most `max_pixels` pixels (or one vector of them, where even that is more).
-BandPlan plan_bands(const ConvShape& shape, TileSize tile, std::int64_t max_pixels, int threads) noexcept;
+/// The cheapest plan whose boxes have at most `max_pixels` pixels (or one tile of them, where even that is more).
+BandPlan plan_bands(const ConvShape& shape, const BandCosts& costs, std::int64_t max_pixels, int threads) noexcept;
 
 }  // namespace flatconv
 

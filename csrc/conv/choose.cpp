@@ -7,22 +7,30 @@ namespace flatconv {
 
 namespace {
 
-/// Fastest first. Every shape is supported by some algorithm, the reference by all.
-constexpr const ConvAlgorithm* algorithms[] = {&im2col_algorithm, &reference_algorithm};
+struct Candidate {
+    const ConvAlgorithm& algorithm;
+    /// Whether the algorithm may be chosen, not only named: im2col does what implicit does and more, and the reference
+    /// needs no memory, but as an answer to a tight limit it would be a trap, a thousand times slower.
+    bool automatic;
+};
+
+constexpr Candidate candidates[] = {
+    {implicit_algorithm, true},
+    {im2col_algorithm, false},
+    {reference_algorithm, false},
+};
 
 }  // namespace
 
 Status choose(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
               std::unique_ptr<ConvPlan>& chosen) {
-    const ConvAlgorithm* supported = nullptr;
+    bool supported = false;
     std::size_t least_workspace = std::numeric_limits<std::size_t>::max();
-    for (const ConvAlgorithm* algorithm : algorithms) {
-        if (wanted != Algorithm::automatic && wanted != algorithm->id) continue;
-        if (!algorithm->supports(request.shape)) continue;
-        // The reference needs no memory, but as an answer to a tight limit it would be a trap: 1000 times slower.
-        if (wanted == Algorithm::automatic && supported && algorithm == &reference_algorithm) continue;
-        supported = algorithm;
-        std::unique_ptr<ConvPlan> plan = algorithm->plan(request);
+    for (const auto& [algorithm, automatic] : candidates) {
+        if (!(wanted == algorithm.id || (wanted == Algorithm::automatic && automatic))) continue;
+        if (!algorithm.supports(request.shape)) continue;
+        supported = true;
+        std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         least_workspace = std::min(least_workspace, plan->workspace_bytes());
         if (plan->workspace_bytes() > workspace_limit) continue;
         if (!chosen || plan->cost() < chosen->cost()) chosen = std::move(plan);

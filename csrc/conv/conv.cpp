@@ -23,6 +23,18 @@ AnyArray with_strides(AnyArray array, std::int64_t channels, const Extent& spati
     return array;
 }
 
+/// What the plan may know of the arrays: not where they are, but how they can be read.
+void describe_layout(const ConvProblem& problem, const ConvArrays& arrays, PlanRequest& request) {
+    const ConvShape& shape = request.shape;
+    const std::int64_t bytes = element_bytes(problem.dtype);
+    const ByteStrides& x = arrays.x.byte_strides;
+    const WeightSizes sizes = weight_sizes(shape);
+    request.weights_in_rows = problem.dtype == DType::float32 ? lies_in_rows<float>(sizes, arrays.weight)
+                                                              : lies_in_rows<double>(sizes, arrays.weight);
+    request.x_pixels_dense = reinterpret_cast<std::uintptr_t>(arrays.x.data) % std::uintptr_t(bytes) == 0 &&
+                             is_dense(shape.input, x, bytes) && x[0] % bytes == 0 && x[1] % bytes == 0;
+}
+
 /// Checks everything but the arrays.
 Status describe(const ConvProblem& problem, const Options& options, PlanRequest& request) {
     if (Status status = make_shape(problem, request.shape); !status) return status;
@@ -30,7 +42,7 @@ Status describe(const ConvProblem& problem, const Options& options, PlanRequest&
     request.kernels = current_kernel_set();
     if (!request.kernels) return unusable_isa();
     request.dtype = problem.dtype;
-    request.weights_in_rows = true;
+    request.weights_in_rows = request.x_pixels_dense = true;
     const ConvShape& shape = request.shape;
     const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
                         double(std::max<std::int64_t>(shape.depth, 1));
@@ -61,9 +73,7 @@ Status conv(const ConvProblem& problem, const ConstArray& x, const ConstArray& w
                           with_strides(weight, shape.in_channels, shape.kernel, bytes), bias,
                           with_strides(y, problem.out_channels, shape.output, bytes)};
         if (bias.dense) arrays.bias.byte_strides = {bytes};
-        const WeightSizes sizes = weight_sizes(shape);
-        request.weights_in_rows = problem.dtype == DType::float32 ? lies_in_rows<float>(sizes, arrays.weight)
-                                                                  : lies_in_rows<double>(sizes, arrays.weight);
+        describe_layout(problem, arrays, request);
 
         std::unique_ptr<ConvPlan> plan;
         if (Status status = choose(request, options.algorithm, options.workspace_limit, plan); !status) return status;

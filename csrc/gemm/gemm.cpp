@@ -41,14 +41,13 @@ void multiply_block(const Kernels<T>& kernels, const BlockProduct<T>& product) n
     const std::int64_t tile_rows = even_tile(product.rows, kernels.tile_rows);
     const OutputBand<T>& y = product.y;
     // Rows outside, pixels inside: a strip of weights comes from memory once and stays in the first-level cache, while
-    // the band's panels come from the second level.
+    // the band's regions come from the second level.
     for (std::int64_t row = 0; row < product.rows; row += tile_rows) {
-        const T* panel = product.panels;
-        for (std::int64_t col = 0; col < product.cols; col += kernels.tile_cols, panel += product.panel_stride) {
+        for (std::int64_t col = 0; col < product.cols; col += kernels.tile_cols) {
             Tile<T> tile;
             tile.weights = product.weights.data + row * product.weights.stride;
             tile.weights_stride = product.weights.stride;
-            tile.regions = panel;
+            tile.regions = product.regions + col / kernels.lanes;
             tile.depth = product.depth;
             tile.rows = int(std::min(tile_rows, product.rows - row));
             tile.cols = int(std::min<std::int64_t>(kernels.tile_cols, product.cols - col));

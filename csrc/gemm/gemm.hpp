@@ -24,8 +24,7 @@ template <typename T>
 struct BlockProduct {
     WeightRows<T> weights;  // from the block's first row and depth on
     std::int64_t rows;
-    const T* panels;  // tile_cols pixels each, packed
-    std::ptrdiff_t panel_stride;
+    const RegionVector<T>* regions;  // `lanes` pixels each
     std::int64_t cols;
     std::int64_t depth;
     OutputBand<T> y;
@@ -34,7 +33,7 @@ struct BlockProduct {
     T* scratch;       // one tile, for outputs that the micro-kernel cannot write where they lie
 };
 
-/// y = weights · panels, or y + that.
+/// y = weights · regions, or y + that.
 template <typename T>
 void multiply_block(const Kernels<T>& kernels, const BlockProduct<T>& product) noexcept;
 

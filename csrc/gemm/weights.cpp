@@ -10,12 +10,9 @@ bool lies_in_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept {
     constexpr std::int64_t bytes = sizeof(T);
     if (reinterpret_cast<std::uintptr_t>(weight.data) % alignof(T) != 0) return false;
     if (sizes.out_channels > 1 && weight.byte_strides[0] % bytes != 0) return false;
-    std::int64_t dense = bytes;
-    for (int axis = max_spatial_rank - 1; axis >= 0; --axis) {
-        if (sizes.kernel[axis] > 1 && weight.byte_strides[axis + 2] != dense) return false;
-        dense *= sizes.kernel[axis];
-    }
-    return sizes.in_channels <= 1 || weight.byte_strides[1] == dense;
+    const std::int64_t taps = sizes.kernel[0] * sizes.kernel[1] * sizes.kernel[2];
+    return is_dense(sizes.kernel, weight.byte_strides, bytes) &&
+           (sizes.in_channels <= 1 || weight.byte_strides[1] == taps * bytes);
 }
 
 template <typename T>

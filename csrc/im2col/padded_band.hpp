@@ -1,7 +1,7 @@
 // The first half of im2col: a band of one image, padded, strided axes pulled apart, in contiguous memory.
 //
 // Reads the image where and how it lies (any strides, any alignment), once for each band; the second half
-// (im2col/panels.hpp) and the micro-kernel then meet nothing but unit steps.
+// (im2col/region_vectors.hpp) and the micro-kernel then meet nothing but unit steps.
 #ifndef FLATCONV_IM2COL_PADDED_BAND_HPP
 #define FLATCONV_IM2COL_PADDED_BAND_HPP
 
@@ -38,6 +38,12 @@ class BandLayout {
     /// Where a position of the box lies, relative to its first.
     std::int64_t position_at(std::int64_t d, std::int64_t h, std::int64_t w) const {
         return d * plane_length() + h * row_length() + w;
+    }
+
+    /// Whether the positions of the box lie side by side, one row after the other.
+    bool is_dense(const PixelBox& box) const {
+        return (box.size[0] == 1 || plane_length() == box.size[1] * row_length()) &&
+               (box.size[0] * box.size[1] == 1 || row_length() == box.size[2]);
     }
 
     /// Copies one channel of the image, padded, to `band`. `strides` are the image's, in bytes, by spatial axis.

@@ -39,7 +39,6 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     using Scalar = typename Isa::Scalar;
     using Vector = typename Isa::Vector;
     constexpr int lanes = Isa::lanes;
-    constexpr int tile_cols = lanes * Isa::tile_vectors;
 
     Vector acc[Rows][Vectors];
     unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { acc[r.value][v.value] = Isa::zero(); }); });
@@ -53,11 +52,16 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         weights[p.value] = reinterpret_cast<const char*>(tile.weights) + 3 * p.value * stride;
         asm("" : "+r"(weights[p.value]));
     });
-    const Scalar* regions = tile.regions;
-    for (int64_t d = tile.depth; d > 0; --d) {
+    const Scalar* base[Vectors];
+    const ptrdiff_t* offsets[Vectors];
+    unroll<Vectors>([&](auto v) {
+        base[v.value] = tile.regions[v.value].base;
+        offsets[v.value] = tile.regions[v.value].offsets;
+    });
+    const int64_t depth = tile.depth;
+    for (int64_t d = 0; d < depth; ++d) {
         Vector region[Vectors];
-        unroll<Vectors>([&](auto v) { region[v.value] = Isa::load(regions + v.value * lanes); });
-        regions += tile_cols;
+        unroll<Vectors>([&](auto v) { region[v.value] = Isa::load(base[v.value] + offsets[v.value][d]); });
         unroll<Rows>([&](auto r) {
             const char* row = weights[r.value / 3] + (r.value % 3) * stride;
             const Vector weight = Isa::broadcast(reinterpret_cast<const Scalar*>(row));
@@ -119,39 +123,36 @@ void multiply(const Tile<typename Isa::Scalar>& tile) {
     table.functions[(tile.rows - 1) * Isa::tile_vectors + vectors - 1](tile);
 }
 
-/// pack_panel with the number of copies known: their places stay in registers.
+/// pack_vector with the number of copies known: their places stay in registers.
 template <typename Isa, int Copies>
-void pack_copies(const PanelPacking<typename Isa::Scalar>& packing) {
+void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
     ptrdiff_t source[Copies], target[Copies];
     unroll<Copies>([&](auto c) {
         source[c.value] = packing.copies[c.value].source;
         target[c.value] = packing.copies[c.value].target;
     });
-    typename Isa::Scalar* row = packing.panel;
-    for (int64_t d = 0; d < packing.depth; ++d) {
+    typename Isa::Scalar* row = packing.packed;
+    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
         const typename Isa::Scalar* from = packing.band + packing.offsets[d];
         unroll<Copies>([&](auto c) { Isa::store(row + target[c.value], Isa::load(from + source[c.value])); });
-        row += Isa::lanes * Isa::tile_vectors;
     }
 }
 
 template <typename Isa>
-void pack_panel(const PanelPacking<typename Isa::Scalar>& packing) {
+void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
     switch (packing.copy_count) {
         case 1: return pack_copies<Isa, 1>(packing);
         case 2: return pack_copies<Isa, 2>(packing);
         case 3: return pack_copies<Isa, 3>(packing);
         case 4: return pack_copies<Isa, 4>(packing);
-        case 5: return pack_copies<Isa, 5>(packing);
         default: break;
     }
-    typename Isa::Scalar* row = packing.panel;
-    for (int64_t d = 0; d < packing.depth; ++d) {
+    typename Isa::Scalar* row = packing.packed;
+    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
         const typename Isa::Scalar* from = packing.band + packing.offsets[d];
         for (int c = 0; c < packing.copy_count; ++c) {
             Isa::store(row + packing.copies[c].target, Isa::load(from + packing.copies[c].source));
         }
-        row += Isa::lanes * Isa::tile_vectors;
     }
 }
 
@@ -176,8 +177,8 @@ typename Isa::Scalar multiply_add_chains(int64_t steps) {
 
 template <typename Isa>
 constexpr Kernels<typename Isa::Scalar> make_kernels() {
-    return {Isa::tile_rows,  Isa::lanes * Isa::tile_vectors, Isa::lanes, multiply<Isa>,
-            pack_panel<Isa>, multiply_add_chains<Isa>,       Isa::chains};
+    return {Isa::tile_rows,   Isa::lanes * Isa::tile_vectors, Isa::lanes, multiply<Isa>,
+            pack_vector<Isa>, multiply_add_chains<Isa>,       Isa::chains};
 }
 
 }  // namespace

@@ -211,4 +211,13 @@ ByteStrides dense_strides(std::int64_t channels, const Extent& spatial, std::int
     return strides;
 }
 
+bool is_dense(const Extent& spatial, const ByteStrides& strides, std::int64_t bytes) noexcept {
+    std::int64_t dense = bytes;
+    for (int axis = max_spatial_rank - 1; axis >= 0; --axis) {
+        if (spatial[axis] > 1 && strides[axis + 2] != dense) return false;
+        dense *= spatial[axis];
+    }
+    return true;
+}
+
 }  // namespace flatconv

@@ -39,6 +39,9 @@ Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_elem
 /// The strides of a dense array of the given sizes, (batch, channel, spatial...).
 ByteStrides dense_strides(std::int64_t channels, const Extent& spatial, std::int64_t bytes) noexcept;
 
+/// Whether the elements of a box of these spatial sizes are consecutive, in row-major order.
+bool is_dense(const Extent& spatial, const ByteStrides& strides, std::int64_t bytes) noexcept;
+
 inline std::int64_t element_bytes(DType dtype) noexcept { return dtype == DType::float32 ? 4 : 8; }
 
 }  // namespace flatconv

@@ -22,7 +22,7 @@ INT32_MAX = 2**31 - 1
 
 AXIS_NAMES = ("depth", "height", "width")
 PADDING_RULES = ("valid", "same", "same_lower", "full")
-ALGORITHMS = ("auto", "reference", "im2col")
+ALGORITHMS = ("auto", "reference", "im2col", "implicit")
 PADDING_MODES = {
     "zeros": "zeros",
     "reflect": "reflect",

@@ -76,8 +76,10 @@ def conv2d(
         the inputs.
     threads : int, optional
         At most so many threads; by default `get_num_threads()`. The result does not depend on it.
-    algorithm : {"auto", "reference", "im2col"}, default "auto"
-        How to compute. ``"reference"`` is a plain loop, slow, for comparison: every algorithm gives the same bits.
+    algorithm : {"auto", "reference", "im2col", "implicit"}, default "auto"
+        How to compute; every algorithm gives the same bits. ``"reference"`` is a plain loop, slow, for comparison.
+        ``"im2col"`` multiplies the region matrix, laid out band by band; ``"implicit"`` lays out only what cannot be
+        read from the padded image.
     workspace_limit : int, optional
         The most memory to use beside inputs and output, in bytes.
 

@@ -1,11 +1,11 @@
-// The layout of bands, padding, and the panels, against the definition: the element that a tap reads at a position.
+// The layout of bands, padding, and the vectors, against the definition: the element that a tap reads at a position.
 #include <doctest/doctest.h>
 
 #include <set>
 
 #include "im2col/axis_band.hpp"
 #include "im2col/padded_band.hpp"
-#include "im2col/panels.hpp"
+#include "im2col/region_vectors.hpp"
 #include "kernel_sets.hpp"
 #include "problem/padding.hpp"
 
@@ -83,7 +83,7 @@ void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
     const BandLayout layout(shape, box_size);
     for (const KernelSet* set : usable_kernel_sets()) {
         const Kernels<float>& kernels = set->float32;
-        std::vector<float> band(std::size_t(layout.channel_length() + kernels.tile_cols), -77.0f);
+        std::vector<float> band(std::size_t(layout.channel_length() + kernels.lanes), -77.0f);
         for (std::int64_t d0 = 0; d0 < shape.output[0]; d0 += box_size[0]) {
             for (std::int64_t h0 = 0; h0 < shape.output[1]; h0 += box_size[1]) {
                 for (std::int64_t w0 = 0; w0 < shape.output[2]; w0 += box_size[2]) {
@@ -103,24 +103,24 @@ void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
                             }
                         }
                     }
-                    for (std::int64_t first = 0; first < box.pixels(); first += kernels.tile_cols) {
-                        const int cols = int(std::min<std::int64_t>(kernels.tile_cols, box.pixels() - first));
-                        std::vector<VectorCopy> copies(std::size_t(kernels.tile_cols));
-                        const int count = plan_copies(layout, box, first, cols, kernels.lanes, copies.data());
-                        REQUIRE(count <= kernels.tile_cols);
-                        std::vector<float> panel(taps.size() * std::size_t(kernels.tile_cols) +
-                                                 std::size_t(kernels.lanes));
-                        kernels.pack_panel({band.data(), offsets.data(), std::int64_t(taps.size()), copies.data(),
-                                            count, panel.data()});
+                    const auto lanes = std::size_t(kernels.lanes);
+                    for (std::int64_t first = 0; first < box.pixels(); first += kernels.lanes) {
+                        const std::int64_t count = std::min<std::int64_t>(kernels.lanes, box.pixels() - first);
+                        std::vector<PixelCopy> copies(lanes);
+                        const int copy_count = plan_vector(layout, box, first, count, copies.data());
+                        REQUIRE(copy_count <= count);
+                        std::vector<float> packed((taps.size() + 1) * lanes);
+                        kernels.pack_vector({band.data(), offsets.data(), std::int64_t(taps.size()), copies.data(),
+                                             copy_count, packed.data()});
                         for (std::size_t t = 0; t < taps.size(); ++t) {
-                            for (int c = 0; c < cols; ++c) {
+                            for (std::int64_t c = 0; c < count; ++c) {
                                 const std::int64_t pixel = first + c;
                                 const Extent position{
                                     d0 + pixel / (box.size[1] * box.size[2]),
                                     h0 + pixel / box.size[2] % box.size[1],
                                     w0 + pixel % box.size[2],
                                 };
-                                REQUIRE(panel[t * std::size_t(kernels.tile_cols) + std::size_t(c)] ==
+                                REQUIRE(packed[t * lanes + std::size_t(c)] ==
                                         expected_pixel(shape, image, position, taps[t]));
                             }
                         }
@@ -133,7 +133,7 @@ void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
 
 }  // namespace
 
-TEST_CASE("bands and panels hold what the taps read, in every padding mode") {
+TEST_CASE("bands and vectors hold what the taps read, in every padding mode") {
     for (const PaddingMode mode : {PaddingMode::zeros, PaddingMode::reflect, PaddingMode::replicate,
                                    PaddingMode::circular, PaddingMode::symmetric}) {
         ConvProblem problem;

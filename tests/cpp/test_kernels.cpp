@@ -20,6 +20,17 @@ TEST_CASE_TEMPLATE("the micro-kernel computes every tile size to the bit and wri
         const int row_stride = depth + 3, y_stride = kernels.tile_cols + 5;
         const auto weights = random_numbers<T>(std::size_t(kernels.tile_rows * row_stride), 1);
         const auto regions = random_numbers<T>(std::size_t(depth * kernels.tile_cols), 2);
+        // Each vector of pixels has a place and an order of its own.
+        std::vector<RegionVector<T>> vectors;
+        std::vector<std::vector<std::ptrdiff_t>> offsets;
+        for (int v = 0; v < kernels.tile_cols / kernels.lanes; ++v) {
+            std::vector<std::ptrdiff_t> depths;
+            for (int d = 0; d < depth; ++d) depths.push_back((d * (2 + v) % depth) * kernels.tile_cols);
+            offsets.push_back(depths);
+        }
+        for (int v = 0; v < kernels.tile_cols / kernels.lanes; ++v) {
+            vectors.push_back({regions.data() + v * kernels.lanes, offsets[std::size_t(v)].data()});
+        }
         const auto bias = random_numbers<T>(std::size_t(kernels.tile_rows), 3);
         const auto before = random_numbers<T>(std::size_t((kernels.tile_rows + 1) * y_stride), 4);
         for (int rows = 1; rows <= kernels.tile_rows; ++rows) {
@@ -31,15 +42,16 @@ TEST_CASE_TEMPLATE("the micro-kernel computes every tile size to the bit and wri
                         for (int c = 0; c < cols; ++c) {
                             T sum = 0;
                             for (int d = 0; d < depth; ++d) {
+                                const RegionVector<T>& vector = vectors[std::size_t(c / kernels.lanes)];
                                 sum = std::fma(weights[std::size_t(r * row_stride + d)],
-                                               regions[std::size_t(d * kernels.tile_cols + c)], sum);
+                                               vector.base[vector.offsets[d] + c % kernels.lanes], sum);
                             }
                             T& at = expected[std::size_t(r * y_stride + c)];
                             at = accumulate ? at + sum : sum;
                             if (with_bias) at += bias[std::size_t(r)];
                         }
                     }
-                    kernels.multiply({weights.data(), row_stride, regions.data(), y.data(), y_stride, depth, rows, cols,
+                    kernels.multiply({weights.data(), row_stride, vectors.data(), y.data(), y_stride, depth, rows, cols,
                                       accumulate, with_bias ? bias.data() : nullptr});
                     CAPTURE(rows);
                     CAPTURE(cols);
@@ -56,34 +68,34 @@ TEST_CASE_TEMPLATE("a tile of no depth is the bias", T, float, double) {
         const Kernels<T>& kernels = kernels_of<T>(*set);
         const T bias = T(2.5);
         T y[1] = {T(7)};
-        kernels.multiply({&bias, 1, &bias, y, 1, 0, 1, 1, false, &bias});
+        const RegionVector<T> nothing{nullptr, nullptr};
+        kernels.multiply({&bias, 1, &nothing, y, 1, 0, 1, 1, false, &bias});
         CHECK(y[0] == T(2.5));
     }
 }
 
-TEST_CASE_TEMPLATE("pack_panel fills every row, for any number of copies", T, float, double) {
+TEST_CASE_TEMPLATE("pack_vector fills every row, for any number of copies", T, float, double) {
     for (const KernelSet* set : usable_kernel_sets()) {
         const Kernels<T>& kernels = kernels_of<T>(*set);
-        const int lanes = kernels.lanes, cols = kernels.tile_cols;
+        const int lanes = kernels.lanes;
         CAPTURE(set->name);
         const auto band = random_numbers<T>(8192, 5);
         const std::vector<std::ptrdiff_t> offsets = {0, 17, 5, 1000, 3};
-        for (int pieces = 1; pieces <= cols; ++pieces) {
-            // Pieces of nearly equal length; each copy of a piece starts where the last one's vector ended.
-            std::vector<VectorCopy> copies;
-            std::vector<std::ptrdiff_t> source(std::size_t(cols), 0);
+        const auto depth = std::int64_t(offsets.size());
+        for (int pieces = 1; pieces <= lanes; ++pieces) {
+            std::vector<PixelCopy> copies;
+            std::vector<std::ptrdiff_t> source;
             for (int p = 0; p < pieces; ++p) {
-                const int begin = cols * p / pieces, end = cols * (p + 1) / pieces;
-                for (int at = begin; at < end; ++at) source[std::size_t(at)] = 100 * p + at - begin;
-                for (int at = begin; at < end; at += lanes) copies.push_back({100 * p + at - begin, at});
+                const int begin = lanes * p / pieces, end = lanes * (p + 1) / pieces;
+                copies.push_back({100 * p, begin});
+                for (int at = begin; at < end; ++at) source.push_back(100 * p + at - begin);
             }
-            const auto depth = std::int64_t(offsets.size());
-            std::vector<T> panel(std::size_t(depth * cols + lanes), std::numeric_limits<T>::quiet_NaN());
-            kernels.pack_panel({band.data(), offsets.data(), depth, copies.data(), int(copies.size()), panel.data()});
+            std::vector<T> packed(std::size_t((depth + 1) * lanes), std::numeric_limits<T>::quiet_NaN());
+            kernels.pack_vector({band.data(), offsets.data(), depth, copies.data(), pieces, packed.data()});
             for (std::int64_t d = 0; d < depth; ++d) {
-                for (int c = 0; c < cols; ++c) {
-                    const T expected = band[std::size_t(offsets[std::size_t(d)] + source[std::size_t(c)])];
-                    REQUIRE(panel[std::size_t(d * cols + c)] == expected);
+                for (int lane = 0; lane < lanes; ++lane) {
+                    const T expected = band[std::size_t(offsets[std::size_t(d)] + source[std::size_t(lane)])];
+                    REQUIRE(packed[std::size_t(d * lanes + lane)] == expected);
                 }
             }
         }

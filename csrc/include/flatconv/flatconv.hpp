@@ -73,7 +73,8 @@ enum class PaddingMode { zeros, reflect, replicate, circular, symmetric };
 enum class Algorithm {
     automatic,
     reference,  // plain loops over std::fma: slow, and the definition of every other result
-    im2col,     // bands of the region matrix times the weights
+    im2col,     // bands of the region matrix, laid out in contiguous memory, times the weights
+    implicit,   // the same product, regions read from the padded band wherever whole vectors of them lie there
 };
 
 inline constexpr int max_spatial_rank = 3;
