@@ -9,11 +9,14 @@ namespace flatconv {
 
 namespace {
 
-// Costs of what is done for each element of the region matrix, relative to one multiply-add of a vector lane.
-// Measured; only their order of magnitude matters.
-constexpr double pack_cost = 4;
-constexpr double pad_cost = 8;
+// Costs relative to one multiply-add of a vector lane. Measured; only their order of magnitude matters.
+constexpr double pack_cost = 4;     // of an element that is packed, from the first-level cache to the second
+constexpr double pad_cost = 8;      // of an element that is padded
+constexpr double weight_cost = 16;  // of an element of the weights, from memory
 constexpr double task_cost = 50'000;
+
+/// More pixels gain nothing, and bands should be many enough to share.
+constexpr std::int64_t most_pixels = 2048;
 
 /// Elements of one channel's padded band; close enough for a cost.
 double padded_elements(const ConvShape& shape, const Extent& box) {
@@ -47,10 +50,13 @@ BandPlan evaluate(const ConvShape& shape, const BandCosts& costs, int threads, c
     const std::int64_t pixels = box[0] * box[1] * box[2];
     const double depth = double(shape.depth);
     const double lanes = double(round_up(pixels, costs.tile_cols));
-    const double padding = costs.pads ? pad_cost * padded_elements(shape, box) * double(shape.in_channels) : 0;
-    const double task =
-        lanes * depth * (double(plan.rows) + pack_cost * packed_share(shape, costs, box)) + padding + task_cost;
+    const double rows = double(plan.rows);
+    const double padded = costs.ring ? padded_elements(shape, box) : 0;
+    const double packed = lanes * packed_share(shape, costs, box);
+    const double task = depth * (lanes * rows + pack_cost * packed + weight_cost * rows) +
+                        pad_cost * padded * double(shape.in_channels) + task_cost;
     plan.cost = task * double(ceil_div(plan.tasks, threads));
+    plan.elements = padded * double(costs.ring) + packed * double(costs.block);
     return plan;
 }
 
@@ -66,23 +72,21 @@ PixelBox BandPlan::at(const ConvShape& shape, std::int64_t index) const {
     return part;
 }
 
-BandPlan plan_bands(const ConvShape& shape, const BandCosts& costs, std::int64_t max_pixels, int threads) noexcept {
+BandPlan plan_bands(const ConvShape& shape, const BandCosts& costs, std::int64_t max_elements, int threads) noexcept {
     BandPlan best{};
+    // Boxes grow from one candidate to the next. False when this one is too large, and so are all that follow.
     const auto consider = [&](const Extent& box) {
         const BandPlan plan = evaluate(shape, costs, threads, box);
-        if (best.tasks == 0 || plan.cost < best.cost) best = plan;
+        const bool first = best.tasks == 0;
+        if (!first && (plan.elements > double(max_elements) || box[0] * box[1] * box[2] > most_pixels)) return false;
+        if (first || plan.cost < best.cost) best = plan;
+        return true;
     };
     const auto [planes, rows, cols] = shape.output;
-    for (std::int64_t w = costs.tile_cols; w < cols && (w <= max_pixels || w == costs.tile_cols);
-         w += costs.tile_cols) {
-        consider({1, 1, w});
-    }
-    for (std::int64_t h = 1; h <= rows && (h * cols <= max_pixels || (h == 1 && cols <= costs.tile_cols)); ++h) {
-        consider({1, h, cols});
-    }
-    for (std::int64_t d = 2; d <= planes && d * rows * cols <= max_pixels; ++d) {
-        consider({d, rows, cols});
-    }
+    bool fits = true;
+    for (std::int64_t w = costs.tile_cols; fits && w < cols; w += costs.tile_cols) fits = consider({1, 1, w});
+    for (std::int64_t h = 1; fits && h <= rows; ++h) fits = consider({1, h, cols});
+    for (std::int64_t d = 2; fits && d <= planes; ++d) fits = consider({d, rows, cols});
     return best;
 }
 

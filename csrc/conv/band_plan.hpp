@@ -14,6 +14,7 @@ struct BandPlan {
     std::int64_t row_parts;  // parts of a group's output channels
     std::int64_t rows;       // output channels in a part
     std::int64_t tasks;      // batch · groups · boxes · row_parts
+    double elements;         // of the padded and packed band
     double cost;             // of the busiest thread; see ConvAlgorithm::cost
 
     std::int64_t boxes() const { return counts[0] * counts[1] * counts[2]; }
@@ -22,17 +23,18 @@ struct BandPlan {
     PixelBox at(const ConvShape& shape, std::int64_t index) const;
 };
 
-/// What the cost of a plan depends on, beside the shape.
+/// What the bands' cost and size depend on, beside the shape.
 struct BandCosts {
     int tile_rows;
     int tile_cols;
     int lanes;
-    bool pads;       // the band is copied, padded
-    bool packs_all;  // every vector is, and not only those that cross the end of a row
+    std::int64_t block;  // of depth
+    std::int64_t ring;   // padded channels that are kept at a time
+    bool packs_all;      // every vector is packed, and not only those that cross the end of a row
 };
 
-/// The cheapest plan whose boxes have at most `max_pixels` pixels (or one tile of them, where even that is more).
-BandPlan plan_bands(const ConvShape& shape, const BandCosts& costs, std::int64_t max_pixels, int threads) noexcept;
+/// The cheapest plan whose bands take at most `max_elements`, padded and packed (or the least that a band can take).
+BandPlan plan_bands(const ConvShape& shape, const BandCosts& costs, std::int64_t max_elements, int threads) noexcept;
 
 }  // namespace flatconv
 

@@ -27,11 +27,11 @@ struct GemmBlocking {
           in_place(packing == Packing::crossing && request.x_pixels_dense && reads_pixels_as_they_are(shape)),
           pack_weights(!request.weights_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
-          bands(plan_bands(shape,
-                           {kernels.tile_rows, kernels.tile_cols, kernels.lanes, !in_place, packing == Packing::all},
-                           std::min(most_pixels, region_bytes / std::int64_t(sizeof(T)) / block), request.threads)),
-          layout(shape, bands.box),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
+          bands(plan_bands(shape,
+                           {kernels.tile_rows, kernels.tile_cols, kernels.lanes, block, ring, packing == Packing::all},
+                           region_bytes / std::int64_t(sizeof(T)), request.threads)),
+          layout(shape, bands.box),
           vectors(ceil_div(bands.box[0] * bands.box[1] * bands.box[2], kernels.lanes)),
           packed_vectors(packing == Packing::all ? vectors : count_crossing()),
           packed_stride(round_up((block + 1) * kernels.lanes, std::int64_t(cache_line / sizeof(T)))),
@@ -43,20 +43,17 @@ struct GemmBlocking {
     const bool in_place;  // the image itself is the region matrix
     const bool pack_weights;
     const std::int64_t block;  // of depth
+    const std::int64_t ring;   // padded channels that are kept at a time
     const BandPlan bands;
     const BandLayout layout;
-    const std::int64_t ring;            // padded channels that are kept at a time
     const std::int64_t vectors;         // of the largest box
     const std::int64_t packed_vectors;  // of those, at most
     const std::int64_t packed_stride;
     const int participants;
 
   private:
-    /// What the regions of one band and one block of depth may take, packed or not.
+    /// What the regions of one band and one block of depth may take, padded and packed together.
     static constexpr std::int64_t region_bytes = 512 * 1024;
-
-    /// More pixels gain nothing, and bands should be many enough to share.
-    static constexpr std::int64_t most_pixels = 2048;
 
     /// A kernel of one element that visits every pixel once.
     static bool reads_pixels_as_they_are(const ConvShape& shape) {
