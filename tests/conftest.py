@@ -13,6 +13,7 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+WORK_PER_THREAD = 1e6  # the default
 USABLE_ISAS = [each["name"] for each in _core.instruction_sets() if each["usable"]]
 
 
@@ -24,6 +25,14 @@ def isa(request):
     assert _core.get_isa() == request.param
     yield request.param
     _core.set_isa(before)
+
+
+@pytest.fixture
+def split_work():
+    """Calls use every thread that they may, however little there is to do; else a small problem gets one."""
+    _core.set_work_per_thread(0)
+    yield
+    _core.set_work_per_thread(WORK_PER_THREAD)
 
 
 @pytest.fixture

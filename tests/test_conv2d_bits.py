@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from layouts import READABLE, WRITABLE
 from problems import problems
 
+pytestmark = pytest.mark.usefixtures("split_work")
+
 THREADS = (1, 2, 3, 7)
 
 

@@ -8,6 +8,8 @@ from flatconv._arguments import ALGORITHMS
 from hypothesis import given
 from problems import problems
 
+pytestmark = pytest.mark.usefixtures("split_work")
+
 IMAGE = np.array([[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]], np.float32)
 KERNEL = np.array([[0, 1, 2], [2, 2, 0], [0, 1, 2]], np.float32)
 RESULT = np.array([[12, 12, 17], [10, 17, 19], [9, 6, 14]], np.float32)

@@ -8,6 +8,8 @@ from flatconv import conv2d
 from hypothesis import given
 from problems import problems
 
+pytestmark = pytest.mark.usefixtures("split_work")
+
 TORCH_PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 LAYERS = {

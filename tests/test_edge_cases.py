@@ -5,9 +5,10 @@ import mmap
 import numpy as np
 import oracles
 import pytest
-from child_process import run_child
 from flatconv import conv2d, im2col
 from flatconv._arguments import ALGORITHMS
+
+pytestmark = pytest.mark.usefixtures("split_work")
 
 
 def assert_equal_to_the_oracle(rng, x_shape, weight_shape, dtype=np.float32, **geometry):
@@ -163,7 +164,7 @@ def test_interleaved_out_is_no_overlap(isa, rng):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Size
+# More than 2**31 elements
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -199,34 +200,3 @@ def test_more_than_2_31_elements_apart(isa, rng, algorithm):
     assert y.shape[1] == 2
     for i, row in enumerate((0, size - 3)):
         oracles.assert_same_bits(y[:, i], conv2d(image[:, row : row + 3].copy(), weight, stride=(1, 7))[:, 0])
-
-
-MEMORY = """
-    import resource, sys
-    import numpy as np
-    from flatconv import conv2d
-
-    size, kernel = int(sys.argv[1]), int(sys.argv[2])
-    x = np.ones((1, 1, size, size), np.float32)
-    out = np.zeros((1, 1, size - kernel + 1, size - kernel + 1), np.float32)
-    out[...] = 1
-    weight = np.ones((1, 1, kernel, kernel), np.float32)
-    conv2d(x[..., :64, :64], weight)
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    conv2d(x, weight, out=out)
-    assert (out == kernel * kernel).all()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)
-"""
-
-
-def test_workspace_does_not_grow_with_the_image():
-    pytest.importorskip("resource")
-    grown = int(run_child(MEMORY, 1500, 15).stdout)
-    assert grown < 64 * 2**20 < 1500 * 1500 * 15 * 15 * 4
-
-
-@pytest.mark.slow
-def test_workspace_of_a_large_image():
-    pytest.importorskip("resource")
-    assert int(run_child(MEMORY, 8192, 15, timeout=600).stdout) < 64 * 2**20

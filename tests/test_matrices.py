@@ -12,6 +12,8 @@ from hypothesis import given
 from layouts import READABLE
 from problems import PADDING_MODES, problems
 
+pytestmark = pytest.mark.usefixtures("split_work")
+
 RANKS = {
     1: ((2, 3, 29), (4,), {"stride": 2, "padding": ((1, 3),), "dilation": 3}),
     2: ((2, 3, 9, 8), (3, 2), {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 2)}),

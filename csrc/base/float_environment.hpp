@@ -26,14 +26,19 @@ class DefaultFloatEnvironment {
     static Control read() noexcept { return _mm_getcsr(); }
     static void write(Control control) noexcept { _mm_setcsr(control); }
 #elif defined(__aarch64__)
-    using Control = std::uint64_t;
-    static constexpr Control default_control = 0;
+    struct Control {
+        std::uint64_t mode;   // FPCR
+        std::uint64_t flags;  // FPSR
+    };
+    static constexpr Control default_control{0, 0};
     static Control read() noexcept {
         Control control;
-        asm volatile("mrs %0, fpcr" : "=r"(control));
+        asm volatile("mrs %0, fpcr\n\tmrs %1, fpsr" : "=r"(control.mode), "=r"(control.flags));
         return control;
     }
-    static void write(Control control) noexcept { asm volatile("msr fpcr, %0" : : "r"(control) : "memory"); }
+    static void write(Control control) noexcept {
+        asm volatile("msr fpcr, %0\n\tmsr fpsr, %1" : : "r"(control.mode), "r"(control.flags) : "memory");
+    }
 #else
     using Control = int;
     static constexpr Control default_control = 0;

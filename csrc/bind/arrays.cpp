@@ -2,9 +2,14 @@
 // once more, because nothing behind this line does it.
 #include "bind/arrays.hpp"
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace flatconv::bind {
+
+std::atomic<double> work_per_thread{Options().work_per_thread};
+std::atomic<unsigned long> main_thread{0};
 
 namespace {
 
@@ -115,11 +120,41 @@ std::int64_t leading_size(const ConvProblem& problem, const py::array& array, in
 bool may_overlap(const py::array& a, const py::array& b) {
     const auto [a_low, a_high] = span_of(a);
     const auto [b_low, b_high] = span_of(b);
-    return a_low < b_high && b_low < a_high;
+    if (a_low >= b_high || b_low >= a_high) return false;
+    // They may still interleave: halves of one buffer, channels of one image.
+    try {
+        constexpr int most_work = 1000;
+        return py::module_::import("numpy").attr("shares_memory")(a, b, most_work).cast<bool>();
+    } catch (const py::error_already_set&) {
+        return true;  // too hard to tell
+    }
+}
+
+void take_back_gil(PyThreadState* state) {
+#if PY_VERSION_HEX >= 0x030D0000
+    const bool finalizing = Py_IsFinalizing();
+#else
+    const bool finalizing = _Py_IsFinalizing();
+#endif
+    while (finalizing) std::this_thread::sleep_for(std::chrono::hours(1));
+    PyEval_RestoreThread(state);
+}
+
+Options interruptible(int threads) {
+    Options options;
+    options.threads = threads;
+    options.work_per_thread = work_per_thread;
+    if (PyThread_get_thread_ident() == main_thread) {
+        options.should_stop = [](void*) {
+            const py::gil_scoped_acquire gil;
+            return PyErr_CheckSignals() != 0;
+        };
+    }
+    return options;
 }
 
 void check(const Status& status) {
-    const char* message = status.message.c_str();
+    const char* message = status.message.empty() ? "out of memory" : status.message.c_str();
     switch (status.code) {
         case StatusCode::ok: return;
         case StatusCode::invalid_argument: throw py::value_error(message);

@@ -6,12 +6,19 @@
 #include <pybind11/pybind11.h>
 #include <flatconv/flatconv.hpp>
 
+#include <atomic>
 #include <string>
 #include <vector>
 
 namespace flatconv::bind {
 
 namespace py = pybind11;
+
+/// Options::work_per_thread of all calls; tests set it to 0 to have small problems split.
+extern std::atomic<double> work_per_thread;
+
+/// Python's main thread, where alone signal handlers run.
+extern std::atomic<unsigned long> main_thread;
 
 /// The geometry that all operations share, as far as it is the same in Python: one tuple element for each axis.
 struct Geometry {
@@ -35,25 +42,26 @@ ByteStrides byte_strides(const ConvProblem& problem, const py::array& array);
 /// The size of the axis `back` places before the spatial ones (1: channels, 2: batch), or 1 where there is none.
 std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back);
 
-/// Whether the arrays may share memory, by the bounds of what they span.
+/// Whether the arrays share memory, as far as that can be told at little cost; in doubt, yes.
 bool may_overlap(const py::array& a, const py::array& b);
 
 /// Raises the exception that belongs to a failure.
 void check(const Status& status);
 
-/// Runs a core call without the GIL. The Options it gets poll for signals, so that Ctrl-C raises KeyboardInterrupt.
+/// PyEval_RestoreThread, but a thread that comes back while the interpreter shuts down sleeps until the process ends:
+/// Python would end it by unwinding its stack, which aborts the process.
+void take_back_gil(PyThreadState* state);
+
+/// Options that stop a call when a signal handler raises: on Python's main thread, so that no other one ever waits for
+/// the GIL before its call is done.
+Options interruptible(int threads);
+
+/// Runs a core call without the GIL.
 template <typename Call>
-void run_released(int threads, Options options, const Call& call) {
-    options.threads = threads;
-    options.should_stop = [](void*) {
-        const py::gil_scoped_acquire gil;
-        return PyErr_CheckSignals() != 0;
-    };
-    Status status;
-    {
-        const py::gil_scoped_release release;
-        status = call(options);
-    }
+void run_released(const Options& options, const Call& call) {
+    PyThreadState* const state = PyEval_SaveThread();
+    const Status status = call(options);
+    take_back_gil(state);
     check(status);
 }
 

@@ -36,6 +36,8 @@ double measure_peak(const py::dtype& dtype) {
 }  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
+    flatconv::bind::main_thread =
+        py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
     module.attr("__version__") = FLATCONV_VERSION_STRING;
     module.attr("depth_block") = flatconv::depth_block;
     module.def("conv", flatconv::bind::conv, py::arg("x"), py::arg("weight"), py::arg("bias").none(true),
@@ -51,7 +53,10 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
         py::arg("threads"));
     module.def("instruction_sets", instruction_sets);
     module.def("get_isa", get_isa);
-    module.def("set_isa", [](const char* name) { flatconv::bind::check(flatconv::set_isa(name)); }, py::arg("name"));
+    module.def("set_work_per_thread", [](double work) { flatconv::bind::work_per_thread = work; }, py::arg("work"));
+    module.def(
+        "set_isa", [](const std::string& name) { flatconv::bind::check(flatconv::set_isa(name.c_str())); },
+        py::arg("name"));
     module.def("measure_peak", measure_peak, py::arg("dtype"));
     module.def("compiler", flatconv::compiler);
 }

@@ -109,12 +109,12 @@ py::array conv(const py::array& x, const py::array& weight, const py::object& bi
                    (!bias.is_none() && may_overlap(*target, bias.cast<py::array>()));
     }
     py::array result = target && !overlaps ? *target : py::array(x.dtype(), shape);
-    Options options;
+    Options options = interruptible(threads);
     options.algorithm = algorithm_of(algorithm);
     if (workspace_limit >= 0) options.workspace_limit = std::size_t(workspace_limit);
     const Array y(result.mutable_data(), byte_strides(problem, result));
-    run_released(threads, options, [&](const Options& polling) {
-        return flatconv::conv(problem, x_array, weight_array, bias_array, y, polling);
+    run_released(options, [&](const Options& released) {
+        return flatconv::conv(problem, x_array, weight_array, bias_array, y, released);
     });
     if (!overlaps) return result;
     (*target)[py::ellipsis()] = result;
@@ -132,8 +132,8 @@ py::array im2col(const py::array& x, const py::tuple& kernel_size, const py::tup
 
     py::array regions(x.dtype(), region_shape(problem, x.dtype(), x.ndim() == problem.spatial_rank + 2));
     void* data = regions.mutable_data();
-    run_released(threads, Options(), [&](const Options& polling) {
-        return flatconv::im2col(problem, x_array, data, std::size_t(regions.itemsize()), polling);
+    run_released(interruptible(threads), [&](const Options& released) {
+        return flatconv::im2col(problem, x_array, data, std::size_t(regions.itemsize()), released);
     });
     return regions;
 }
@@ -161,8 +161,8 @@ py::array col2im(const py::array& regions, const py::tuple& x_shape, const py::t
 
     py::array x(regions.dtype(), sizes);
     const Array x_array(x.mutable_data(), byte_strides(problem, x));
-    run_released(threads, Options(),
-                 [&](const Options& polling) { return flatconv::col2im(problem, dense.data(), x_array, polling); });
+    run_released(interruptible(threads),
+                 [&](const Options& released) { return flatconv::col2im(problem, dense.data(), x_array, released); });
     return x;
 }
 

@@ -18,7 +18,10 @@ struct PlanRequest {
     ConvShape shape;  // not empty
     DType dtype;
     const KernelSet* kernels;
-    int threads;           // at most
+    int threads;       // the work is split for so many,
+    int participants;  // and so many run at the same time
+    /// What the regions of one band and one block of depth may take for each participant.
+    std::int64_t region_bytes = 512 * 1024;
     bool weights_in_rows;  // the weights can be read where they lie; see gemm/weights.hpp
     bool x_pixels_dense;   // all pixels of a channel are consecutive elements, and channels whole elements apart
 };
@@ -56,9 +59,8 @@ extern const ConvAlgorithm reference_algorithm;
 extern const ConvAlgorithm im2col_algorithm;
 extern const ConvAlgorithm implicit_algorithm;
 
-/// The plan of the algorithm that `wanted` names, or the cheapest of all that support the shape and fit the limit.
-Status choose(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
-              std::unique_ptr<ConvPlan>& chosen);
+/// The plan of the algorithm that `wanted` names, or the cheapest that supports the shape, within the limit.
+Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen);
 
 }  // namespace flatconv
 

@@ -104,9 +104,7 @@ class BandProduct {
             std::ptrdiff_t lies_at = first;
             bool pack = count < lanes;
             if (!blocking_.in_place) {
-                PixelCopy own[1];
-                PixelCopy* copies =
-                    packed_count_ < blocking_.packed_vectors ? workspace_.copies + packed_count_ * lanes : own;
+                PixelCopy* copies = workspace_.copies + packed_count_ * lanes;
                 const int copy_count = plan_vector(blocking_.layout, box_, first, count, copies);
                 pack = copy_count > 1 || blocking_.packing == Packing::all;
                 if (pack) workspace_.copy_counts[packed_count_] = copy_count;
@@ -148,10 +146,12 @@ class BandProduct {
         const auto [kernel_d, kernel_h, kernel_w] = shape_.kernel;
         std::int64_t channel = depth / shape_.taps, tap = depth % shape_.taps;
         std::int64_t kd = tap / (kernel_h * kernel_w), kh = tap / kernel_w % kernel_h, kw = tap % kernel_w;
-        for (std::int64_t i = 0; i < length; ++i) {
-            workspace_.offsets[i] =
-                ring_slot(channel) - workspace_.ring + std::ptrdiff_t(blocking_.layout.tap_at(kd, kh, kw));
-            if (++kw < kernel_w) continue;
+        for (std::int64_t i = 0; i < length;) {
+            const T* row = ring_slot(channel) + blocking_.layout.tap_at(kd, kh, 0);
+            AxisBand::Walk in_row = blocking_.layout.walk_kernel_row(kw);
+            for (; kw < kernel_w && i < length; ++kw, ++i, in_row.next()) {
+                workspace_.offsets[i] = row - workspace_.ring + std::ptrdiff_t(in_row.at());
+            }
             kw = 0;
             if (++kh < kernel_h) continue;
             kh = 0;

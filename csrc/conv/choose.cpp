@@ -1,4 +1,5 @@
 // Plans every algorithm that may run, and chooses the cheapest.
+#include <algorithm>
 #include <string>
 
 #include "conv/algorithm.hpp"
@@ -20,23 +21,40 @@ constexpr Candidate candidates[] = {
     {reference_algorithm, false},
 };
 
-}  // namespace
+/// Smaller bands than this are not tried.
+constexpr std::int64_t least_region_bytes = 1024;
 
-Status choose(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
-              std::unique_ptr<ConvPlan>& chosen) {
-    bool supported = false;
-    std::size_t least_workspace = std::numeric_limits<std::size_t>::max();
+/// The cheapest plan that fits the limit; `least_workspace` becomes the smallest that any needed.
+std::unique_ptr<ConvPlan> cheapest(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
+                                   std::size_t& least_workspace) {
+    std::unique_ptr<ConvPlan> best;
     for (const auto& [algorithm, automatic] : candidates) {
         if (!(wanted == algorithm.id || (wanted == Algorithm::automatic && automatic))) continue;
         if (!algorithm.supports(request.shape)) continue;
-        supported = true;
         std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         least_workspace = std::min(least_workspace, plan->workspace_bytes());
         if (plan->workspace_bytes() > workspace_limit) continue;
-        if (!chosen || plan->cost() < chosen->cost()) chosen = std::move(plan);
+        if (!best || plan->cost() < best->cost()) best = std::move(plan);
     }
-    if (chosen) return {};
-    if (!supported) return {StatusCode::invalid_argument, "algorithm does not support this convolution"};
+    return best;
+}
+
+}  // namespace
+
+Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen) {
+    std::size_t least_workspace = std::numeric_limits<std::size_t>::max();
+    for (;;) {
+        chosen = cheapest(request, wanted, workspace_limit, least_workspace);
+        if (chosen) return {};
+        // A tight limit is met with fewer threads at a time first, then with smaller bands.
+        if (request.participants > 1) {
+            request.participants /= 2;
+        } else if (request.region_bytes > least_region_bytes) {
+            request.region_bytes /= 2;
+        } else {
+            break;
+        }
+    }
     return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
                                            " bytes is too small: this convolution needs " +
                                            std::to_string(least_workspace)};

@@ -62,6 +62,7 @@ Status get_isa(std::string& name) noexcept {
 
 Status set_isa(const char* name) noexcept {
     return guarded([&]() -> Status {
+        if (!name) name = "null";
         const KernelSet* set = find_kernel_set(name);
         if (!set) {
             std::string message =

@@ -47,6 +47,7 @@ Status describe(const ConvProblem& problem, const Options& options, PlanRequest&
     const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
                         double(std::max<std::int64_t>(shape.depth, 1));
     request.threads = threads_for(options, work);
+    request.participants = participants_for(options, request.threads);
     return {};
 }
 
@@ -68,6 +69,10 @@ Status conv(const ConvProblem& problem, const ConstArray& x, const ConstArray& w
         if (Status status = describe(problem, options, request); !status) return status;
         const ConvShape& shape = request.shape;
         if (shape.empty()) return {};
+        if (!y.data) return {StatusCode::invalid_argument, "y is null"};
+        if (shape.depth > 0 && !weight.data) return {StatusCode::invalid_argument, "weight is null"};
+        const bool reads_x = shape.depth > 0 && shape.input[0] * shape.input[1] * shape.input[2] > 0;
+        if (reads_x && !x.data) return {StatusCode::invalid_argument, "x is null"};
         const std::int64_t bytes = element_bytes(problem.dtype);
         ConvArrays arrays{with_strides(x, problem.in_channels, shape.input, bytes),
                           with_strides(weight, shape.in_channels, shape.kernel, bytes), bias,

@@ -30,12 +30,12 @@ struct GemmBlocking {
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           bands(plan_bands(shape,
                            {kernels.tile_rows, kernels.tile_cols, kernels.lanes, block, ring, packing == Packing::all},
-                           region_bytes / std::int64_t(sizeof(T)), request.threads)),
+                           request.region_bytes / std::int64_t(sizeof(T)), request.threads)),
           layout(shape, bands.box),
           vectors(ceil_div(bands.box[0] * bands.box[1] * bands.box[2], kernels.lanes)),
           packed_vectors(packing == Packing::all ? vectors : count_crossing()),
           packed_stride(round_up((block + 1) * kernels.lanes, std::int64_t(cache_line / sizeof(T)))),
-          participants(int(std::min<std::int64_t>(request.threads, bands.tasks))) {}
+          participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
 
     const Kernels<T>& kernels;
     const ConvShape shape;
@@ -52,9 +52,6 @@ struct GemmBlocking {
     const int participants;
 
   private:
-    /// What the regions of one band and one block of depth may take, padded and packed together.
-    static constexpr std::int64_t region_bytes = 512 * 1024;
-
     /// A kernel of one element that visits every pixel once.
     static bool reads_pixels_as_they_are(const ConvShape& shape) {
         return shape.taps == 1 && shape.stride == Extent{1, 1, 1} && shape.pad_before == Extent{0, 0, 0} &&
@@ -84,7 +81,7 @@ struct GemmWorkspace {
     std::ptrdiff_t* offsets;         // of each depth of the block, in the ring or in the image
     std::ptrdiff_t* packed_offsets;  // of each depth in a packed vector
     RegionVector<T>* regions;
-    PixelCopy* copies;  // `lanes` for each packed vector
+    PixelCopy* copies;  // `lanes` for each packed vector, and for one that is being planned
     int* copy_counts;
     std::int64_t* pixel_at;  // see OutputBand
     T* scratch;              // one tile
@@ -99,7 +96,7 @@ struct GemmWorkspace {
         offsets = carver.take<std::ptrdiff_t>(std::size_t(blocking.block));
         packed_offsets = carver.take<std::ptrdiff_t>(std::size_t(blocking.block));
         regions = carver.take<RegionVector<T>>(vectors);
-        copies = carver.take<PixelCopy>(packed_vectors * lanes);
+        copies = carver.take<PixelCopy>((packed_vectors + 1) * lanes);
         copy_counts = carver.take<int>(packed_vectors);
         pixel_at = carver.take<std::int64_t>(vectors * lanes);
         scratch = carver.take<T>(std::size_t(blocking.kernels.tile_rows * blocking.kernels.tile_cols));

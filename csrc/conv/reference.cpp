@@ -74,12 +74,12 @@ class Reference {
 class ReferencePlan final : public ConvPlan {
   public:
     explicit ReferencePlan(const PlanRequest& request)
-        : shape_(request.shape), dtype_(request.dtype), threads_(request.threads) {}
+        : shape_(request.shape), dtype_(request.dtype), participants_(request.participants) {}
 
     /// A call of the library's fma and three lookups, for each element of the sum.
     double cost() const override {
         return 200.0 * double(shape_.batch) * double(shape_.groups * shape_.out_channels) * double(shape_.pixels) *
-               double(shape_.depth + 1) / threads_;
+               double(shape_.depth + 1) / participants_;
     }
 
     std::size_t workspace_bytes() const override { return 0; }
@@ -87,7 +87,7 @@ class ReferencePlan final : public ConvPlan {
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
         const std::int64_t channels = shape_.groups * shape_.out_channels;
         parallel::for_each_task(
-            runtime.executor, threads_, shape_.batch * channels,
+            runtime.executor, participants_, shape_.batch * channels,
             [&](int, std::int64_t task) {
                 const std::int64_t image = task / channels, channel = task % channels;
                 if (dtype_ == DType::float32) {
@@ -119,7 +119,7 @@ class ReferencePlan final : public ConvPlan {
 
     const ConvShape shape_;
     const DType dtype_;
-    const int threads_;
+    const int participants_;
 };
 
 }  // namespace

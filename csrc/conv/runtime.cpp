@@ -6,13 +6,6 @@
 
 namespace flatconv {
 
-namespace {
-
-/// Waking a thread takes about as long as this many multiply-adds.
-constexpr double least_work_per_thread = 1e6;
-
-}  // namespace
-
 Status check_threads(const Options& options) {
     if (options.threads >= 0 && options.threads <= parallel::max_threads) return {};
     return {StatusCode::invalid_argument, "threads must be from 1 to " + std::to_string(parallel::max_threads) +
@@ -20,8 +13,18 @@ Status check_threads(const Options& options) {
 }
 
 int threads_for(const Options& options, double work) noexcept {
-    const int allowed = options.threads ? options.threads : get_num_threads();
-    return int(std::min(double(allowed), std::max(1.0, work / least_work_per_thread)));
+    int allowed = options.threads;
+    if (allowed == 0) allowed = options.executor ? options.executor->concurrency() : get_num_threads();
+    // Not `work / work_per_thread`, which may be 0 / 0.
+    if (work < 2 * options.work_per_thread) return 1;
+    return int(std::min(double(allowed), std::max(1.0, work / options.work_per_thread)));
 }
+
+int participants_for(const Options& options, int threads) {
+    if (threads == 1) return 1;
+    return std::clamp(executor_of(options).concurrency(), 1, threads);
+}
+
+Executor& executor_of(const Options& options) { return options.executor ? *options.executor : parallel::shared_pool(); }
 
 }  // namespace flatconv

@@ -22,11 +22,17 @@ Status check_threads(const Options& options);
 /// feed.
 int threads_for(const Options& options, double work) noexcept;
 
+/// How many of them can run at the same time.
+int participants_for(const Options& options, int threads);
+
+/// The caller's executor, or ours.
+Executor& executor_of(const Options& options);
+
 /// Gives `body` a Runtime, and tells whether it was stopped.
 template <typename Body>
 Status with_runtime(const Options& options, const Body& body) {
     parallel::Cancellation cancellation(options.should_stop, options.stop_context);
-    body(Runtime{options.executor ? *options.executor : parallel::shared_pool(), cancellation});
+    body(Runtime{executor_of(options), cancellation});
     if (cancellation.stopped()) return {StatusCode::cancelled, "stopped by should_stop"};
     return {};
 }

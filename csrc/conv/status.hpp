@@ -6,15 +6,19 @@
 
 #include <exception>
 
+#include "base/float_environment.hpp"
+
 namespace flatconv {
 
 /// The message for a FLATCONV_ISA that cannot be had.
 Status unusable_isa();
 
-/// Runs `body`, which returns a Status. The standard library throws where memory or threads are out; nothing else here
-/// throws at all.
+/// Runs `body`, which returns a Status, in the default floating-point environment: plans are arithmetic too, and the
+/// caller's flags are not theirs to raise. The standard library throws where memory or threads are out; nothing else
+/// here throws at all.
 template <typename Body>
 Status guarded(const Body& body) noexcept {
+    const DefaultFloatEnvironment environment;
     try {
         return body();
     } catch (const std::exception&) {

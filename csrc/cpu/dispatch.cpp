@@ -53,10 +53,7 @@ std::atomic<const KernelSet*> chosen{nullptr};
 
 CompiledSets compiled_kernel_sets() noexcept { return {all_sets, int(sizeof(all_sets) / sizeof(all_sets[0]))}; }
 
-bool usable(const KernelSet& set) noexcept {
-    static const unsigned features = detect_features();
-    return (set.features & ~features) == 0;
-}
+bool usable(const KernelSet& set) noexcept { return (set.features & ~detect_features()) == 0; }
 
 const KernelSet* find_kernel_set(const char* name) noexcept {
     const bool any = std::strcmp(name, "auto") == 0;

@@ -1,5 +1,4 @@
-// The blocked product: one block of depth of one band of the output. Start reading here: everything before prepares
-// its operands, everything after is one call of the micro-kernel.
+// The product over one block of depth, for one band of the output; called for each block by conv/band_product.hpp.
 #ifndef FLATCONV_GEMM_GEMM_HPP
 #define FLATCONV_GEMM_GEMM_HPP
 

@@ -8,13 +8,13 @@
 //                                                         tap 2 at 1 ────┘     │       consecutive elements,
 //                                                         tap 1 at 4 ──────────┘       whatever the stride
 //
-// Taps whose coordinates interleave or overlap share a run; taps far apart (a large dilation) get runs of their own, so
-// that a band is never larger than either the span that it covers or taps × positions.
+// Taps whose coordinates have the same residue modulo the stride form a class. Within a class neighbours are all at one
+// distance: if that is no more than the positions, they share a run; if it is more (a large dilation), each has a run
+// of its own. So a band is never larger than the span that it covers, nor than taps × positions.
 #ifndef FLATCONV_IM2COL_AXIS_BAND_HPP
 #define FLATCONV_IM2COL_AXIS_BAND_HPP
 
 #include <cstdint>
-#include <vector>
 
 namespace flatconv {
 
@@ -27,24 +27,59 @@ struct AxisRun {
 
 class AxisBand {
   public:
-    AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t positions);
+    /// For at most `positions` consecutive positions; fewer leave the ends of runs unused.
+    AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t positions) noexcept;
 
-    /// Elements in the band.
-    std::int64_t length() const { return length_; }
-
-    /// Where the band's first position of a tap lies; its other positions follow.
-    std::int64_t tap_at(std::int64_t tap) const { return tap_at_[std::size_t(tap)]; }
-
-    const std::vector<AxisRun>& runs() const { return runs_; }
-
-    /// The most positions that the band holds; a run is shorter by what a shorter band lacks.
     std::int64_t positions() const { return positions_; }
 
+    /// Elements in the band.
+    std::int64_t length() const { return class_at(classes_); }
+
+    /// Where the band's first position of a tap lies; its other positions follow.
+    std::int64_t tap_at(std::int64_t tap) const { return Walk(*this, tap).at(); }
+
+    std::int64_t runs() const { return shared_ ? classes_ : taps_; }
+
+    AxisRun run(std::int64_t index) const {
+        // Taps 0, 1, … lead one class each; where nothing is shared, every tap is a run.
+        const std::int64_t length = shared_ ? class_at(index + 1) - class_at(index) : positions_;
+        return {index * dilation_, tap_at(index), length};
+    }
+
+    /// Walks the taps in order, without a division for each.
+    class Walk {
+      public:
+        Walk(const AxisBand& band, std::int64_t tap)
+            : band_(band), class_(tap % band.classes_), member_(tap / band.classes_) {}
+
+        std::int64_t at() const { return band_.class_at(class_) + member_ * band_.step_; }
+
+        void next() {
+            if (++class_ < band_.classes_) return;
+            class_ = 0;
+            ++member_;
+        }
+
+      private:
+        const AxisBand& band_;
+        std::int64_t class_;
+        std::int64_t member_;
+    };
+
   private:
+    /// Where a class begins. The first of them have a tap more than the others.
+    std::int64_t class_at(std::int64_t index) const {
+        return index * class_length_ + (index < longer_classes_ ? index : longer_classes_) * step_;
+    }
+
+    std::int64_t taps_;
+    std::int64_t dilation_;
     std::int64_t positions_;
-    std::int64_t length_ = 0;
-    std::vector<std::int64_t> tap_at_;
-    std::vector<AxisRun> runs_;
+    std::int64_t classes_;
+    std::int64_t step_;  // from one tap of a class to the next, in elements of the band
+    bool shared_;        // the taps of a class share a run
+    std::int64_t class_length_;
+    std::int64_t longer_classes_;
 };
 
 }  // namespace flatconv

@@ -43,17 +43,21 @@ class RowCopy {
 
     void copy(const std::byte* row, T* to) const {
         pad(row, 0, inside_, to);
-        const std::byte* from = row + part_.coordinate(inside_) * stride_bytes_;
-        const std::int64_t step = part_.step * stride_bytes_;
-        if (step == std::int64_t(sizeof(T))) {
-            std::memcpy(to + inside_, from, std::size_t(after_ - inside_) * sizeof(T));
-        } else {
-            for (std::int64_t i = inside_; i < after_; ++i, from += step) std::memcpy(to + i, from, sizeof(T));
-        }
+        if (inside_ < after_) copy_inside(row + part_.coordinate(inside_) * stride_bytes_, to);
         pad(row, after_, part_.length, to);
     }
 
   private:
+    void copy_inside(const std::byte* from, T* to) const {
+        const std::int64_t step = part_.step * stride_bytes_;
+        if (step == std::int64_t(sizeof(T))) {
+            std::memcpy(to + inside_, from, std::size_t(after_ - inside_) * sizeof(T));
+            return;
+        }
+        std::memcpy(to + inside_, from, sizeof(T));
+        for (std::int64_t i = inside_ + 1; i < after_; ++i) std::memcpy(to + i, from += step, sizeof(T));
+    }
+
     void pad(const std::byte* row, std::int64_t begin, std::int64_t end, T* to) const {
         for (std::int64_t i = begin; i < end; ++i) {
             const std::int64_t source = source_index(mode_, part_.coordinate(i), size_);
@@ -86,14 +90,17 @@ void BandLayout::pad_channel(const ConvShape& shape, const std::byte* channel, c
     const auto source = [&](const RunPart& part, std::int64_t element, std::size_t axis) {
         return source_index(shape.padding_mode, part.coordinate(element), shape.input[axis]);
     };
-    for (const AxisRun& w_run : axes_[2].runs()) {
+    for (std::int64_t w_index = 0; w_index < axes_[2].runs(); ++w_index) {
+        const AxisRun w_run = axes_[2].run(w_index);
         const RowCopy<T> row_copy(shape.padding_mode, part_of(w_run, axes_[2], shape, box, 2), shape.input[2],
                                   strides[2]);
-        for (const AxisRun& d_run : axes_[0].runs()) {
+        for (std::int64_t d_index = 0; d_index < axes_[0].runs(); ++d_index) {
+            const AxisRun d_run = axes_[0].run(d_index);
             const RunPart d_part = part_of(d_run, axes_[0], shape, box, 0);
             for (std::int64_t d = 0; d < d_part.length; ++d) {
                 const std::int64_t d_source = source(d_part, d, 0);
-                for (const AxisRun& h_run : axes_[1].runs()) {
+                for (std::int64_t h_index = 0; h_index < axes_[1].runs(); ++h_index) {
+                    const AxisRun h_run = axes_[1].run(h_index);
                     const RunPart h_part = part_of(h_run, axes_[1], shape, box, 1);
                     T* row = band + position_at(d_run.at + d, h_run.at, w_run.at);
                     for (std::int64_t h = 0; h < h_part.length; ++h, row += row_length()) {

@@ -35,6 +35,9 @@ class BandLayout {
         return axes_[0].tap_at(kd) * plane_length() + axes_[1].tap_at(kh) * row_length() + axes_[2].tap_at(kw);
     }
 
+    /// Where the first position of each element of a kernel row lies, relative to the row's first.
+    AxisBand::Walk walk_kernel_row(std::int64_t kw) const { return {axes_[2], kw}; }
+
     /// Where a position of the box lies, relative to its first.
     std::int64_t position_at(std::int64_t d, std::int64_t h, std::int64_t w) const {
         return d * plane_length() + h * row_length() + w;

@@ -1,111 +1,299 @@
-// im2col and col2im, element by element through tables of sources.
+// im2col and col2im, kernel row by kernel row: what lies inside the image is moved in one go, padding tap by tap.
 #include "im2col/region_matrix.hpp"
 
+#include <algorithm>
 #include <cstring>
 
+#include "base/checked.hpp"
 #include "problem/padding.hpp"
 
 namespace flatconv {
 
 namespace {
 
-/// write_regions for elements of a size known to the compiler, which turns the copies into moves.
+/// All from `first` on, before `last`: taps of one kernel row, or of the whole kernel in row-major order, or pixels.
+struct Range {
+    std::int64_t first, last;
+};
+
+/// Those of `taps` whose coordinate, start + tap * dilation, is one of `pixels`.
+Range taps_within(Range taps, std::int64_t start, std::int64_t dilation, Range pixels) {
+    // Nearly every kernel row, and spares it the divisions.
+    if (start + taps.first * dilation >= pixels.first && start + (taps.last - 1) * dilation < pixels.last) return taps;
+    const auto taps_before = [&](std::int64_t pixel) {
+        return std::clamp(start >= pixel ? 0 : ceil_div(pixel - start, dilation), taps.first, taps.last);
+    };
+    return {taps_before(pixels.first), taps_before(pixels.last)};
+}
+
+Extent unflatten(std::int64_t index, const Extent& sizes) {
+    return {index / (sizes[1] * sizes[2]), index / sizes[2] % sizes[1], index % sizes[2]};
+}
+
+/// Steps in row-major order; false at the end, where it starts over.
+bool advance(Extent& index, const Extent& sizes) {
+    for (std::size_t axis = max_spatial_rank; axis-- > 0;) {
+        if (++index[axis] < sizes[axis]) return true;
+        index[axis] = 0;
+    }
+    return false;
+}
+
+/// The coordinate of a position's first tap.
+std::int64_t start_of(const ConvShape& shape, const Extent& position, std::size_t axis) {
+    return position[axis] * shape.stride[axis] - shape.pad_before[axis];
+}
+
+std::int64_t source(const ConvShape& shape, std::int64_t coordinate, std::size_t axis) {
+    if (coordinate >= 0 && coordinate < shape.input[axis]) return coordinate;
+    return source_index(shape.padding_mode, coordinate, shape.input[axis]);
+}
+
+/// visit(d, h, taps) for the kernel rows of `taps` in order: the line of the image that a row reads, or zero_element
+/// for d or h, and its taps.
+template <typename Visit>
+void each_kernel_row(const ConvShape& shape, const Extent& position, Range taps, const Visit& visit) {
+    Extent tap = taps.first == 0 ? Extent{0, 0, 0} : unflatten(taps.first, shape.kernel);
+    const std::int64_t d_start = start_of(shape, position, 0), h_start = start_of(shape, position, 1);
+    for (std::int64_t left = taps.last - taps.first; left > 0; ++tap[0], tap[1] = 0) {
+        const std::int64_t d = source(shape, d_start + tap[0] * shape.dilation[0], 0);
+        for (; tap[1] < shape.kernel[1] && left > 0; ++tap[1], tap[2] = 0) {
+            const std::int64_t h = source(shape, h_start + tap[1] * shape.dilation[1], 1);
+            const std::int64_t count = std::min(left, shape.kernel[2] - tap[2]);
+            visit(d, h, Range{tap[2], tap[2] + count});
+            left -= count;
+        }
+    }
+}
+
+/// Where the kernel rows of one position read along the width, if only some of the pixels count.
+struct RowTaps {
+    const ConvShape& shape;
+    const Range pixels;
+    const std::int64_t start, byte_stride;
+    const Range inside;       // the taps that read the image,
+    const Range own;          // and those of them that read `pixels`
+    const std::int64_t step;  // the bytes between two of those; the dilation of a single tap may be any number
+
+    RowTaps(const ConvShape& of, std::int64_t stride, const Extent& position, Range that_count)
+        : shape(of),
+          pixels(that_count),
+          start(start_of(of, position, 2)),
+          byte_stride(stride),
+          inside(taps_within({0, of.kernel[2]}, start, of.dilation[2], {0, of.input[2]})),
+          own(taps_within(inside, start, of.dilation[2], pixels)),
+          step(own.last - own.first > 1 ? of.dilation[2] * stride : 0) {}
+
+    /// How far from the beginning of a line of the image the pixel is that a tap reads.
+    std::int64_t pixel(std::int64_t tap) const { return (start + tap * shape.dilation[2]) * byte_stride; }
+
+    /// Calls `image` and `padding` in the order of `taps`, for those that read `pixels` and those that read padding.
+    template <typename Image, typename Padding>
+    void split(Range taps, const Image& image, const Padding& padding) const {
+        if (own.first <= taps.first && taps.last <= own.last) return image(taps);
+        const auto cut = [&](Range range) {
+            return Range{std::clamp(range.first, taps.first, taps.last), std::clamp(range.last, taps.first, taps.last)};
+        };
+        const Range in = cut(inside), counted = cut(own);
+        padding(Range{taps.first, in.first});
+        if (counted.first < counted.last) image(counted);
+        padding(Range{in.last, taps.last});
+    }
+
+    /// visit(tap, offset) for the taps of a run of padding that repeats some of `pixels`: where these are.
+    template <typename Visit>
+    void each_repeated(Range run, const Visit& visit) const {
+        for (std::int64_t tap = run.first; tap < run.last; ++tap) {
+            const std::int64_t w = source_index(shape.padding_mode, start + tap * shape.dilation[2], shape.input[2]);
+            if (w >= pixels.first && w < pixels.last) visit(tap, w * byte_stride);
+        }
+    }
+};
+
+/// Shorter rows are done before a call, or a loop over vectors, has begun.
+constexpr std::int64_t least_for_vectors = 8;
+
+/// The taps of one kernel row, for elements of a size known to the compiler, which turns the copies into moves.
 template <std::size_t Bytes>
-void write_regions_of(const ConvShape& shape, const RegionTables& tables, const std::byte* image,
-                      const ByteStrides& strides, std::int64_t row, std::byte* to) {
-    const auto& [d_taps, h_taps, w_taps] = tables.axes;
-    const std::int64_t od = row / shape.output[1], oh = row % shape.output[1];
-    for (std::int64_t ow = 0; ow < shape.output[2]; ++ow) {
-        for (std::int64_t c = 0; c < shape.in_channels; ++c) {
-            const std::byte* channel = image + c * strides[1];
-            for (std::int64_t kd = 0; kd < shape.kernel[0]; ++kd) {
-                const std::int64_t d = d_taps.source(od, kd);
-                for (std::int64_t kh = 0; kh < shape.kernel[1]; ++kh) {
-                    const std::int64_t h = h_taps.source(oh, kh);
-                    const bool outside = d == zero_element || h == zero_element;
-                    const std::byte* from = outside ? nullptr : channel + d * strides[2] + h * strides[3];
-                    for (std::int64_t kw = 0; kw < shape.kernel[2]; ++kw, to += Bytes) {
-                        const std::int64_t w = w_taps.source(ow, kw);
-                        if (outside || w == zero_element) {
-                            std::memset(to, 0, Bytes);
-                        } else {
-                            std::memcpy(to, from + w * strides[4], Bytes);
-                        }
-                    }
+void write_kernel_row(const RowTaps& row, Range taps, const std::byte* line, std::byte* to) {
+    constexpr std::int64_t bytes = Bytes;
+    const auto element = [&](std::int64_t tap) { return to + (tap - taps.first) * bytes; };
+    const auto copy_pixels = [&](Range run) {
+        const std::byte* from = line + row.pixel(run.first);
+        std::byte* elements = element(run.first);
+        const std::int64_t count = run.last - run.first, step = row.step;
+        if (step == bytes && count >= least_for_vectors) {
+            std::memcpy(elements, from, std::size_t(count) * Bytes);
+        } else {
+            for (std::int64_t i = 0; i < count; ++i) std::memcpy(elements + i * bytes, from + i * step, Bytes);
+        }
+    };
+    const auto write_padding = [&](Range run) {
+        if (row.shape.padding_mode == PaddingMode::zeros) {
+            std::memset(element(run.first), 0, std::size_t(run.last - run.first) * Bytes);
+        } else {
+            row.each_repeated(
+                run, [&](std::int64_t tap, std::int64_t pixel) { std::memcpy(element(tap), line + pixel, Bytes); });
+        }
+    };
+    row.split(taps, copy_pixels, write_padding);
+}
+
+template <std::size_t Bytes>
+void write_regions_of(const ConvShape& shape, const std::byte* x, const ByteStrides& strides, std::int64_t first,
+                      std::int64_t last, std::byte* to) {
+    std::int64_t tap = first % shape.taps, channel = first / shape.taps % shape.in_channels;
+    const std::int64_t row = first / shape.depth;
+    std::int64_t image = row / shape.pixels;
+    Extent position = unflatten(row % shape.pixels, shape.output);
+    for (std::int64_t left = last - first; left > 0;) {
+        const RowTaps row_taps(shape, strides[4], position, {0, shape.input[2]});
+        for (; channel < shape.in_channels && left > 0; ++channel, tap = 0) {
+            const std::byte* pixels = x + (image * strides[0] + channel * strides[1]);
+            const std::int64_t count = std::min(left, shape.taps - tap);
+            each_kernel_row(shape, position, {tap, tap + count}, [&](std::int64_t d, std::int64_t h, Range taps) {
+                const std::int64_t row_bytes = (taps.last - taps.first) * std::int64_t(Bytes);
+                if (d == zero_element || h == zero_element) {
+                    std::memset(to, 0, std::size_t(row_bytes));
+                } else {
+                    const std::byte* line = pixels + (d * strides[2] + h * strides[3]);
+                    write_kernel_row<Bytes>(row_taps, taps, line, to);
                 }
-            }
+                to += row_bytes;
+            });
+            left -= count;
         }
-    }
-}
-
-}  // namespace
-
-TapTable::TapTable(const ConvShape& shape, std::size_t axis)
-    : taps_(shape.kernel[axis]), source_(std::size_t(shape.output[axis] * taps_)) {
-    for (std::int64_t position = 0, at = 0; position < shape.output[axis]; ++position) {
-        for (std::int64_t tap = 0; tap < taps_; ++tap, ++at) {
-            const std::int64_t coordinate =
-                position * shape.stride[axis] + tap * shape.dilation[axis] - shape.pad_before[axis];
-            source_[std::size_t(at)] = source_index(shape.padding_mode, coordinate, shape.input[axis]);
-        }
-    }
-}
-
-void write_regions(const ConvShape& shape, const RegionTables& tables, const std::byte* image,
-                   const ByteStrides& strides, std::size_t element_bytes, std::int64_t row, std::byte* regions) {
-    const auto write = [&](auto function) { function(shape, tables, image, strides, row, regions); };
-    switch (element_bytes) {
-        case 1: return write(write_regions_of<1>);
-        case 2: return write(write_regions_of<2>);
-        case 4: return write(write_regions_of<4>);
-        case 8: return write(write_regions_of<8>);
-        default: return write(write_regions_of<16>);
+        channel = 0;
+        if (!advance(position, shape.output)) ++image;
     }
 }
 
 template <typename T>
-void sum_regions(const ConvShape& shape, const RegionTables& tables, const T* regions, std::int64_t channel,
-                 std::byte* image, const ByteStrides& strides) {
-    const auto& [d_taps, h_taps, w_taps] = tables.axes;
-    std::byte* x = image + channel * strides[1];
-    const auto each_pixel = [&](auto&& visit) {
-        for (std::int64_t d = 0; d < shape.input[0]; ++d) {
-            for (std::int64_t h = 0; h < shape.input[1]; ++h) {
-                for (std::int64_t w = 0; w < shape.input[2]; ++w) {
-                    visit(x + d * strides[2] + h * strides[3] + w * strides[4]);
-                }
-            }
+void add_to(std::byte* pixel, const std::byte* from) {
+    T sum, element;
+    std::memcpy(&sum, pixel, sizeof sum);
+    std::memcpy(&element, from, sizeof element);
+    sum += element;
+    std::memcpy(pixel, &sum, sizeof sum);
+}
+
+template <typename T>
+void add_kernel_row(const RowTaps& row, Range taps, std::byte* line, const std::byte* from) {
+    constexpr std::int64_t bytes = sizeof(T);
+    const auto element = [&](std::int64_t tap) { return from + (tap - taps.first) * bytes; };
+    const auto add_pixels = [&](Range run) {
+        std::byte* pixel = line + row.pixel(run.first);
+        const std::byte* elements = element(run.first);
+        const std::int64_t count = run.last - run.first, step = row.step;
+        if (step == bytes && count >= least_for_vectors) {
+            for (std::int64_t i = 0; i < count; ++i) add_to<T>(pixel + i * bytes, elements + i * bytes);
+        } else {
+            for (std::int64_t i = 0; i < count; ++i) add_to<T>(pixel + i * step, elements + i * bytes);
         }
     };
-    each_pixel([](std::byte* pixel) { std::memset(pixel, 0, sizeof(T)); });
-    const T* row = regions + channel * shape.taps;
-    for (std::int64_t od = 0; od < shape.output[0]; ++od) {
-        for (std::int64_t oh = 0; oh < shape.output[1]; ++oh) {
-            for (std::int64_t ow = 0; ow < shape.output[2]; ++ow, row += shape.depth) {
-                const T* from = row;
-                for (std::int64_t kd = 0; kd < shape.kernel[0]; ++kd) {
-                    for (std::int64_t kh = 0; kh < shape.kernel[1]; ++kh) {
-                        for (std::int64_t kw = 0; kw < shape.kernel[2]; ++kw, ++from) {
-                            const std::int64_t d = d_taps.source(od, kd);
-                            const std::int64_t h = h_taps.source(oh, kh);
-                            const std::int64_t w = w_taps.source(ow, kw);
-                            if (d == zero_element || h == zero_element || w == zero_element) continue;
-                            std::byte* pixel = x + d * strides[2] + h * strides[3] + w * strides[4];
-                            T sum;
-                            std::memcpy(&sum, pixel, sizeof sum);
-                            sum += *from;
-                            std::memcpy(pixel, &sum, sizeof sum);
-                        }
-                    }
-                }
-            }
-        }
+    const auto add_padding = [&](Range run) {
+        if (row.shape.padding_mode == PaddingMode::zeros) return;
+        row.each_repeated(run, [&](std::int64_t tap, std::int64_t pixel) { add_to<T>(line + pixel, element(tap)); });
+    };
+    row.split(taps, add_pixels, add_padding);
+}
+
+}  // namespace
+
+void write_regions(const ConvShape& shape, const std::byte* x, const ByteStrides& strides, std::size_t element_bytes,
+                   std::int64_t first, std::int64_t last, std::byte* regions) {
+    std::byte* to = regions + first * std::int64_t(element_bytes);
+    // An image without pixels, which x need not point to, is all padding.
+    if (shape.input[0] == 0 || shape.input[1] == 0 || shape.input[2] == 0) {
+        std::memset(to, 0, std::size_t(last - first) * element_bytes);
+        return;
+    }
+    switch (element_bytes) {
+        case 1: return write_regions_of<1>(shape, x, strides, first, last, to);
+        case 2: return write_regions_of<2>(shape, x, strides, first, last, to);
+        case 4: return write_regions_of<4>(shape, x, strides, first, last, to);
+        case 8: return write_regions_of<8>(shape, x, strides, first, last, to);
+        default: return write_regions_of<16>(shape, x, strides, first, last, to);
     }
 }
 
-template void sum_regions<float>(const ConvShape&, const RegionTables&, const float*, std::int64_t, std::byte*,
-                                 const ByteStrides&);
-template void sum_regions<double>(const ConvShape&, const RegionTables&, const double*, std::int64_t, std::byte*,
-                                  const ByteStrides&);
+template <typename T>
+RegionSums<T>::RegionSums(const ConvShape& shape, const std::byte* regions, const ByteStrides& strides,
+                          const ImagePart& part)
+    : shape_(shape), regions_(regions), strides_(strides), part_(part), size_(shape.input) {
+    const std::size_t axis = part.axis;
+    low_[axis] = part.first;
+    size_[axis] = part.last - part.first;
+    const std::int64_t stride = shape.stride[axis], pad = shape.pad_before[axis], positions = shape.output[axis];
+    const std::int64_t beyond_first = pad - (shape.kernel[axis] - 1) * shape.dilation[axis];
+    const auto first_with = [&](std::int64_t start) {
+        return std::min(positions, ceil_div(std::max<std::int64_t>(start, 0), stride));
+    };
+    const bool zeros = shape.padding_mode == PaddingMode::zeros;
+    before_ = zeros ? 0 : first_with(pad);
+    begin_ = first_with(part.first + beyond_first);
+    end_ = first_with(part.last + pad);
+    after_ = zeros ? positions : first_with(shape.input[axis] + beyond_first);
+}
+
+/// The first position from this one on, along the axis, of which a tap may read the part.
+template <typename T>
+std::int64_t RegionSums<T>::next_reaching(std::int64_t position) const {
+    if (position < before_ || position >= after_) return position;
+    if (position < begin_) return std::min(begin_, after_);
+    return position < end_ ? position : after_;
+}
+
+template <typename T>
+void RegionSums<T>::clear(std::int64_t first, std::int64_t last) const {
+    Extent pixel = unflatten(first, size_);
+    for (std::int64_t left = last - first; left > 0;) {
+        const std::int64_t count = std::min(left, size_[2] - pixel[2]);
+        std::byte* to = part_.channel + ((low_[0] + pixel[0]) * strides_[2] + (low_[1] + pixel[1]) * strides_[3] +
+                                         (low_[2] + pixel[2]) * strides_[4]);
+        if (strides_[4] == sizeof(T)) {
+            std::memset(to, 0, std::size_t(count) * sizeof(T));
+        } else {
+            for (std::int64_t i = 0; i < count; ++i) std::memset(to + i * strides_[4], 0, sizeof(T));
+        }
+        left -= count;
+        pixel[2] = size_[2] - 1;
+        advance(pixel, size_);
+    }
+}
+
+template <typename T>
+void RegionSums<T>::add(std::int64_t first, std::int64_t last) const {
+    constexpr std::int64_t bytes = sizeof(T);
+    const std::int64_t positions_per_step =
+        part_.axis == 2 ? 1 : shape_.output[2] * (part_.axis == 1 ? 1 : shape_.output[1]);
+    std::int64_t tap = first % shape_.taps, row = first / shape_.taps;
+    Extent position = unflatten(row, shape_.output);
+    while (first < last) {
+        if (const std::int64_t next = next_reaching(position[part_.axis]); next != position[part_.axis]) {
+            row = (row / positions_per_step + next - position[part_.axis]) * positions_per_step;
+            position = unflatten(row, shape_.output);
+            first = row * shape_.taps, tap = 0;
+            continue;
+        }
+        const RowTaps row_taps(shape_, strides_[4], position, {low_[2], low_[2] + size_[2]});
+        const std::byte* from = regions_ + (row * shape_.depth + tap) * bytes;
+        const std::int64_t count = std::min(last - first, shape_.taps - tap);
+        each_kernel_row(shape_, position, {tap, tap + count}, [&](std::int64_t d, std::int64_t h, Range taps) {
+            // zero_element is below every coordinate of the part.
+            if (d >= low_[0] && d < low_[0] + size_[0] && h >= low_[1] && h < low_[1] + size_[1]) {
+                std::byte* line = part_.channel + (d * strides_[2] + h * strides_[3]);
+                add_kernel_row<T>(row_taps, taps, line, from);
+            }
+            from += (taps.last - taps.first) * bytes;
+        });
+        first += count, tap = 0;
+        ++row;
+        advance(position, shape_.output);
+    }
+}
+
+template class RegionSums<float>;
+template class RegionSums<double>;
 
 }  // namespace flatconv

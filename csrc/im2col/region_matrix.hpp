@@ -1,43 +1,63 @@
 // The whole region matrix, for callers who want to see it: im2col and its adjoint. Not on the way of conv.
+//
+// Both work on any stretch of elements, so that conv/regions.cpp can share them out, and stop between two stretches,
+// whatever the shape: one image with one row, or one position with a huge kernel. Neither needs memory of its own.
 #ifndef FLATCONV_IM2COL_REGION_MATRIX_HPP
 #define FLATCONV_IM2COL_REGION_MATRIX_HPP
 
 #include <cstddef>
-#include <vector>
 
 #include "problem/conv_shape.hpp"
 
 namespace flatconv {
 
-/// For every output position and tap of one axis, the element of x that the tap reads, or zero_element.
-class TapTable {
-  public:
-    TapTable(const ConvShape& shape, std::size_t axis);
+/// Writes the elements [first, last) of the region matrix of all images, counted row by row, to their places in
+/// `regions`. `x` and its `strides` are those of the whole batch.
+void write_regions(const ConvShape& shape, const std::byte* x, const ByteStrides& strides, std::size_t element_bytes,
+                   std::int64_t first, std::int64_t last, std::byte* regions);
 
-    std::int64_t source(std::int64_t position, std::int64_t tap) const {
-        return source_[std::size_t(position * taps_ + tap)];
-    }
+/// The pixels of one channel of one image whose coordinate along `axis` is in [first, last).
+struct ImagePart {
+    std::byte* channel;  // the first pixel of the whole channel
+    std::size_t axis;
+    std::int64_t first;
+    std::int64_t last;
+};
+
+/// Sets a part of an image, which must not be empty, to the sums of its elements of the region matrix: first
+/// `clear` all pixels, then `add` all elements in order. A part reads no other's pixels.
+template <typename T>
+class RegionSums {
+  public:
+    /// `regions` begins at the channel's first column in the image's first row; it needs no alignment.
+    RegionSums(const ConvShape& shape, const std::byte* regions, const ByteStrides& strides, const ImagePart& part);
+
+    /// The number of pixels in the part.
+    std::int64_t pixels() const { return size_[0] * size_[1] * size_[2]; }
+
+    /// Sets the pixels [first, last) of the part to zero.
+    void clear(std::int64_t first, std::int64_t last) const;
+
+    /// The elements that the channel has in the region matrix, counted row by row.
+    std::int64_t elements() const { return shape_.pixels * shape_.taps; }
+
+    /// Adds those of the elements [first, last) that come from the part; most of the others are passed over at once.
+    void add(std::int64_t first, std::int64_t last) const;
 
   private:
-    std::int64_t taps_;
-    std::vector<std::int64_t> source_;
+    std::int64_t next_reaching(std::int64_t position) const;
+
+    const ConvShape& shape_;
+    const std::byte* regions_;
+    ByteStrides strides_;
+    ImagePart part_;
+    Extent low_{0, 0, 0};  // the part: coordinates from low_ on, size_ of them
+    Extent size_;
+
+    // Along the axis, positions before `before_` and from `after_` on read padding that may repeat pixels of the part;
+    // of the others, those in [begin_, end_) reach it.
+    std::int64_t before_, begin_, end_, after_;
 };
-
-/// One table for each axis.
-struct RegionTables {
-    explicit RegionTables(const ConvShape& shape) : axes{{shape, 0}, {shape, 1}, {shape, 2}} {}
-
-    TapTable axes[max_spatial_rank];
-};
-
-/// Writes the rows of one image that belong to its output row `row` of output.depth × output.height.
-void write_regions(const ConvShape& shape, const RegionTables& tables, const std::byte* image,
-                   const ByteStrides& strides, std::size_t element_bytes, std::int64_t row, std::byte* regions);
-
-/// Sets one channel of one image to the sums of its elements of the region matrix.
-template <typename T>
-void sum_regions(const ConvShape& shape, const RegionTables& tables, const T* regions, std::int64_t channel,
-                 std::byte* image, const ByteStrides& strides);
 
 }  // namespace flatconv
 

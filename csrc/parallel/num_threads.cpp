@@ -68,7 +68,7 @@ Status v0::set_num_threads(int threads) noexcept try {
     parallel::chosen_threads.store(threads, std::memory_order_relaxed);
     return {};
 } catch (const std::exception&) {
-    return {StatusCode::invalid_argument, {}};
+    return {StatusCode::out_of_memory, {}};
 }
 
 }  // namespace flatconv

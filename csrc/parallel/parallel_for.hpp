@@ -1,11 +1,13 @@
-// Loops over independent tasks on an Executor, and their cancellation; called by gemm/, im2col/ and conv/.
+// Loops over independent tasks on an Executor, and their cancellation; called by conv/.
 #ifndef FLATCONV_PARALLEL_PARALLEL_FOR_HPP
 #define FLATCONV_PARALLEL_PARALLEL_FOR_HPP
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 
@@ -26,7 +28,7 @@ class Cancellation {
     /// Cheap, for any thread: on the calling one asks `should_stop` if the last time is long enough ago.
     bool poll() noexcept {
         if (stopped()) return true;
-        if (should_stop_ == nullptr || std::this_thread::get_id() != caller_ || Clock::now() < next_) return false;
+        if (!asks_here() || Clock::now() < next_) return false;
         const bool stop = should_stop_(context_);
         next_ = Clock::now() + interval;
         if (stop) stopped_.store(true, std::memory_order_relaxed);
@@ -34,6 +36,9 @@ class Cancellation {
     }
 
     bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+
+    /// Whether this thread is the one that asks.
+    bool asks_here() const noexcept { return should_stop_ != nullptr && std::this_thread::get_id() == caller_; }
 
   private:
     using Clock = std::chrono::steady_clock;
@@ -49,8 +54,8 @@ class Cancellation {
 /// [0, min(participants, tasks)); each takes the lowest index left when it is free. No two calls with the same
 /// `participant` run at the same time. Tasks run in the default floating-point environment and must not throw.
 ///
-/// Once `cancellation` is stopped no further task begins. It is polled between tasks, but not while the calling thread
-/// waits for the others' last ones.
+/// Once `cancellation` is stopped no further task begins. The calling thread polls it between tasks, and while it waits
+/// for the others' last ones.
 template <class F>
 void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&& task,
                    Cancellation* cancellation = nullptr) {
@@ -58,9 +63,25 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
         std::int64_t tasks;
         std::remove_reference_t<F>& task;
         Cancellation* cancellation;
+        std::mutex mutex{};
+        std::condition_variable all_done{};
         alignas(64) std::atomic<std::int64_t> next{0};  // on a cache line of its own
+        std::atomic<int> active{0};                     // participants that have begun and not finished
 
         void take_part(int participant) {
+            active.fetch_add(1);
+            work(participant);
+            const bool asks = cancellation != nullptr && cancellation->asks_here();
+            if (active.fetch_sub(1) == 1) {
+                // Under the mutex, so that it cannot fall between the caller's look at `active` and its sleep.
+                const std::lock_guard lock(mutex);
+                all_done.notify_one();
+            } else if (asks) {
+                wait_for_others();
+            }
+        }
+
+        void work(int participant) {
             const DefaultFloatEnvironment environment;
             while (cancellation == nullptr || !cancellation->poll()) {
                 const std::int64_t index = next.fetch_add(1, std::memory_order_relaxed);
@@ -68,11 +89,22 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
                 task(participant, index);
             }
         }
+
+        // The executor waits as well: this only keeps asking where the others take long. Mostly they do not, and a
+        // sleep would cost more than what is left for them to do.
+        void wait_for_others() {
+            const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+            while (active.load() != 0 && std::chrono::steady_clock::now() < deadline) continue;
+            std::unique_lock lock(mutex);
+            while (!all_done.wait_for(lock, Cancellation::interval, [this] { return active.load() == 0; })) {
+                cancellation->poll();
+            }
+        }
     };
     Loop loop{tasks, task, cancellation};
     const int needed = static_cast<int>(std::min<std::int64_t>(participants, tasks));
     if (needed == 1) {
-        loop.take_part(0);
+        loop.work(0);
     } else if (needed > 1) {
         executor.run(
             needed, [](void* context, int participant) { static_cast<Loop*>(context)->take_part(participant); }, &loop);

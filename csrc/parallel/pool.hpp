@@ -33,7 +33,7 @@ class Pool final : public Executor {
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
 
-    int concurrency() const noexcept override { return max_threads; }
+    int concurrency() const noexcept override { return cpus_; }
 
     /// `body(context, 0)` runs on the calling thread. `body` must not throw, nor return in a forked child.
     void run(int participants, void (*body)(void* context, int participant), void* context) noexcept override;

@@ -31,6 +31,15 @@ Status check_values(const ConvProblem& problem) {
     if (problem.spatial_rank < 1 || problem.spatial_rank > max_spatial_rank) {
         return invalid("spatial_rank must be 1, 2 or 3, got " + text(problem.spatial_rank));
     }
+    if (problem.dtype != DType::float32 && problem.dtype != DType::float64) {
+        return invalid("dtype is not one of DType: " + text(std::int64_t(problem.dtype)));
+    }
+    if (problem.padding < PaddingRule::amounts || problem.padding > PaddingRule::full) {
+        return invalid("padding is not one of PaddingRule: " + text(std::int64_t(problem.padding)));
+    }
+    if (problem.padding_mode < PaddingMode::zeros || problem.padding_mode > PaddingMode::symmetric) {
+        return invalid("padding_mode is not one of PaddingMode: " + text(std::int64_t(problem.padding_mode)));
+    }
     if (problem.batch < 0) return invalid("batch must be at least 0, got " + text(problem.batch));
     if (problem.in_channels < 0) return invalid("in_channels must be at least 0, got " + text(problem.in_channels));
     if (problem.out_channels < 0) return invalid("out_channels must be at least 0, got " + text(problem.out_channels));
@@ -94,6 +103,9 @@ Status does_not_fit(const ConvProblem& problem, const Extent& extent, const Exte
                           text(pad.before) + " + " + text(pad.after) + " − " + text(extent[axis]) + ") / " +
                           text(stride) + ") + 1 = " + text(size) + ".";
     const std::int64_t enough = ceil_div(extent[axis] - problem.input[axis], 2);
+    if (problem.input[axis] == 0 && problem.padding != PaddingRule::amounts) {
+        return invalid(message + " x has no elements along the " + axis_names[axis] + ".");
+    }
     message += " Use padding ≥ " + text(enough) +
                (problem.dilation[axis] > 1 ? ", or a smaller dilation." : ", or a smaller kernel.");
     return invalid(std::move(message));
@@ -172,9 +184,8 @@ Status check_sizes(const ConvProblem& problem, std::int64_t bytes, ConvShape& sh
     return {};
 }
 
-}  // namespace
-
-Status make_shape(const ConvProblem& problem, ConvShape& shape) {
+/// make_shape for elements of `bytes` bytes, which need not be those of the problem's dtype.
+Status describe(const ConvProblem& problem, std::int64_t bytes, ConvShape& shape) {
     if (Status status = check_values(problem); !status) return status;
     if (Status status = check_groups(problem); !status) return status;
     if (Status status = resolve_axes(problem, shape); !status) return status;
@@ -183,14 +194,20 @@ Status make_shape(const ConvProblem& problem, ConvShape& shape) {
     shape.in_channels = problem.in_channels / problem.groups;
     shape.out_channels = problem.out_channels / problem.groups;
     shape.padding_mode = problem.padding_mode;
-    return check_sizes(problem, element_bytes(problem.dtype), shape);
+    return check_sizes(problem, bytes, shape);
+}
+
+}  // namespace
+
+Status make_shape(const ConvProblem& problem, ConvShape& shape) {
+    return describe(problem, element_bytes(problem.dtype), shape);
 }
 
 Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_element, ConvShape& shape) {
     ConvProblem regions = problem;
     regions.out_channels = 1;
     regions.groups = 1;
-    if (Status status = make_shape(regions, shape); !status) return status;
+    if (Status status = describe(regions, bytes_per_element, shape); !status) return status;
     const Checked matrix = Checked(shape.batch) * shape.pixels * shape.depth * bytes_per_element;
     if (!matrix.valid()) {
         return overflow("the region matrix, " + text(shape.batch) + " × " + text(shape.pixels) + " × " +

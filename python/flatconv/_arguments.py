@@ -1,11 +1,14 @@
 """Arguments that are not arrays: integers per axis, padding, named choices. Called by every public function.
 
-Types are checked here and values in the core, so that C++ callers get the same messages.
+Types are checked here, and of the values what the core cannot be told: names that it does not know, negative sizes of
+a shape, and the caps that it takes as plain numbers (0 threads and -1 bytes stand for no cap). All other values are
+checked in the core, so that C++ callers get the same messages.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -70,26 +73,34 @@ def amounts(value: Any, rank: int) -> str | tuple[tuple[int, int], ...]:
             number = _fitting(name, number)
             pairs.append((number, number))
             continue
-        try:
-            before, after = item
-        except (TypeError, ValueError):
-            kind = ValueError if isinstance(item, (tuple, list)) else TypeError
-            raise kind(f"{name} must be an integer or a pair (before, after), got {item!r}") from None
-        pairs.append((integer(f"{name}[0]", before), integer(f"{name}[1]", after)))
+        pair = items_of(item)
+        if pair is None or len(pair) != 2:
+            kind = TypeError if pair is None else ValueError
+            raise kind(f"{name} must be an integer or a pair (before, after), got {item!r}")
+        pairs.append((integer(f"{name}[0]", pair[0]), integer(f"{name}[1]", pair[1])))
     return tuple(pairs)
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
     """A shape: a sequence of integers, none of them negative."""
-    try:
-        items = tuple(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a tuple of integers, got {value!r}") from None
+    items = items_of(value)
+    if items is None:
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
     shape = tuple(integer(f"{name}[{i}]", item) for i, item in enumerate(items))
     for i, size in enumerate(shape):
         if size < 0:
             raise ValueError(f"{name}[{i}] must be at least 0, got {size}")
     return shape
+
+
+def items_of(value: Any) -> tuple[Any, ...] | None:
+    """The items of a sequence, or None: text is none, nor are sets and mappings, in which nothing has a place."""
+    if isinstance(value, (str, bytes, Set, Mapping)):
+        return None
+    try:
+        return tuple(value)
+    except TypeError:
+        return None
 
 
 def choice(name: str, value: Any, choices: Sequence[str], otherwise: str = "") -> str:
@@ -154,12 +165,9 @@ def _fitting(name: str, number: int) -> int:
 
 def _sequence(name: str, value: Any, rank: int) -> tuple[Any, ...]:
     """The items of an argument that has one for each spatial axis."""
-    try:
-        if isinstance(value, (str, bytes)):
-            raise TypeError
-        items = tuple(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer or a tuple of {rank}, got {value!r}") from None
+    items = items_of(value)
+    if items is None:
+        raise TypeError(f"{name} must be an integer or a tuple of {rank}, got {value!r}")
     if len(items) != rank:
         axes = ", ".join(AXIS_NAMES[-rank:])
         raise ValueError(f"{name} must be an integer or have {rank} items ({axes}), got {value!r}")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 _NUMBERS = "biufc"
+_OVERLAP_WORK = 100_000  # in candidate solutions; milliseconds
 _FLOATS: dict[type, np.dtype[Any]] = {np.float32: FLOAT32, np.float64: FLOAT64}
 
 
@@ -62,8 +63,35 @@ def check_out(out: Any, dtype: np.dtype[Any]) -> None:
         raise ValueError(f"out must have the dtype of the result, {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if out.size and any(step == 0 and size > 1 for step, size in zip(out.strides, out.shape, strict=True)):
-        raise ValueError(f"out has several elements in one place: out.shape = {out.shape}, out.strides = {out.strides}")
+    if overlaps_itself(out):
+        raise ValueError(
+            f"out has elements that share memory: out.shape = {out.shape}, out.strides = {out.strides} bytes. "
+            "Pass an array whose elements lie apart"
+        )
+
+
+def overlaps_itself(array: NDArray[Any]) -> bool:
+    """Whether two elements of an array share memory; for axes so entangled that it takes long to tell, True."""
+    if array.flags.c_contiguous:
+        return False
+    # Slices and transposes of a contiguous array pass here: a step of each axis leads beyond all that the axes with
+    # shorter steps span together.
+    span = array.itemsize
+    for step, size in sorted((abs(step), size) for step, size in zip(array.strides, array.shape, strict=True)):
+        if size > 1:
+            if step < span:
+                break
+            span += step * (size - 1)
+    else:
+        return False
+    # Two elements that differ along an axis lie to each other as two of which one is the first along that axis.
+    for axis, size in enumerate(array.shape):
+        whole = (slice(None),) * axis
+        first, others = array[(*whole, slice(1))], array[(*whole, slice(1, None))]
+        # NumPy's stubs know of two values only.
+        if size > 1 and np.may_share_memory(first, others, max_work=_OVERLAP_WORK):  # type: ignore[arg-type]
+            return True
+    return False
 
 
 def _refuse_mask(name: str, array: NDArray[Any]) -> None:
@@ -75,14 +103,14 @@ def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
     """The message for operands whose common type is not float32 or float64: what they are, and what to do."""
     named = " and ".join(f"{name} ({each})" for name, each in dtypes.items())
     verb = "promote to" if len(dtypes) > 1 else "stays"
-    first, last = next(iter(dtypes)), list(dtypes)[min(1, len(dtypes) - 1)]
     if dtype.kind == "c":
-        advice = f"convolve the real and the imaginary part, {first}.real and {first}.imag"
+        parts = ", ".join(f"{name}.real and {name}.imag" for name, each in dtypes.items() if each.kind == "c")
+        advice = f"convolve with the real and the imaginary part, one at a time: {parts}"
     elif dtype.kind == "f":
         wanted = "np.float32" if dtype.itemsize < FLOAT32.itemsize else "np.float64"
-        advice = " and ".join(f"{name}.astype({wanted})" for name, each in dtypes.items() if each == dtype)
+        advice = " and ".join(f"{name}.astype({wanted})" for name, each in dtypes.items() if each.type is dtype.type)
         advice = f"pass {advice}"
     else:
         wanted = "np.float32" if dtype.itemsize <= 2 else "np.float64"
-        advice = f"pass {last}.astype({wanted})"
+        advice = f"pass {list(dtypes)[min(1, len(dtypes) - 1)]}.astype({wanted})"
     return f"{named} {verb} {dtype}, which is not supported (float32 and float64 are): {advice}"

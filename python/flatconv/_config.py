@@ -124,18 +124,18 @@ def get_cmake_dir() -> str:
     >>> os.path.basename(flatconv.get_cmake_dir())
     'flatconv'
     """
-    return _installed("lib/cmake/flatconv", "flatconvConfig.cmake", "flatconv-config.cmake")
+    return _installed("lib/cmake/flatconv", "flatconvConfig.cmake")
 
 
-def _installed(directory: str, *files: str) -> str:
+def _installed(directory: str, file: str) -> str:
     """`directory` inside the package. An editable install has two roots: the sources, and what was built from them."""
     import flatconv
 
     for root in flatconv.__path__:
         found = os.path.join(root, *directory.split("/"))
-        if any(os.path.isfile(os.path.join(found, *file.split("/"))) for file in files):
+        if os.path.isfile(os.path.join(found, *file.split("/"))):
             return found
     raise FileNotFoundError(
-        f"{directory}/{files[0]} is not in {' or '.join(flatconv.__path__)}: the package was installed without its C++ "
+        f"{directory}/{file} is not in {' or '.join(flatconv.__path__)}: the package was installed without its C++ "
         "parts. Install it anew with pip install flatconv."
     )

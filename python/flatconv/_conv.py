@@ -72,8 +72,9 @@ def conv2d(
         What the padding holds: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"edge"``, ``"circular"`` or ``"wrap"``,
         ``"symmetric"``, as in `numpy.pad`.
     out : ndarray, optional
-        Where to write the result: any writable array of the right shape and dtype, contiguous or not. It may overlap
-        the inputs.
+        Where to write the result: any writable array of the right shape and dtype, contiguous or not, whose elements
+        share no memory with each other. It may overlap the inputs: if the stretch of memory from its first to its last
+        byte meets that of an input, the result is computed in a temporary array and copied.
     threads : int, optional
         At most so many threads; by default `get_num_threads()`. The result does not depend on it.
     algorithm : {"auto", "reference", "im2col", "implicit"}, default "auto"
@@ -108,8 +109,10 @@ def conv2d(
     batch, memory layout or instruction set. Padding counts as real zeros, also next to Inf and NaN.
 
     The cost is 2 * N * C_out * H_out * W_out * C / groups * kh * kw operations. The workspace is about a mebibyte for
-    each thread and the packed weights, whatever the size of the image. The product with the region matrix goes back
-    to K. Chellapilla, S. Puri and P. Simard, "High performance convolutional neural networks for document processing"
+    each thread, whatever the size of the image; for very large kernels it is more, in proportion to their extent,
+    because it holds the padded rows that a kernel covers. Weights whose output channels are contiguous, as in a plain
+    array, are read where they lie; any others are packed, into a copy of all of them. The product with the region
+    matrix goes back to K. Chellapilla, S. Puri and P. Simard, "High performance convolutional neural networks for document processing"
     (2006), section 2.
 
     Examples

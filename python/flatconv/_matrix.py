@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flatconv._arguments import choice, integer, sizes
+from flatconv._arguments import INT64_MAX, choice, integer, sizes
 from flatconv._arrays import native
 from flatconv._regions import im2col
 from flatconv._shapes import check_channels, check_kernel_rank, check_ranks
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from flatconv._arguments import Padding, PerAxis
 
+_INDEX = np.dtype(np.int64)
 _FORMATS = ("csr", "csc", "coo", "dense")
 
 
@@ -93,6 +94,7 @@ def conv_matrix(
     array([27, 37, 57, 67])
     """
     choice("format", format, _FORMATS)
+    sparse = None if format == "dense" else _scipy_sparse(format)
     weight = native("weight", weight)
     shape = sizes("input_shape", input_shape)
     groups = integer("groups", groups)
@@ -103,18 +105,42 @@ def conv_matrix(
     check_ranks(rank, shape, weight.shape, "input_shape")
     kernels = weight[None, None] if plain else weight
     check_channels(rank, (1, *shape) if plain else shape, kernels.shape, groups, "input_shape")
+    geometry = (kernel, stride, padding, dilation)
+    size = _size(kernels, shape, rank, geometry, padding_mode)
 
-    elements, columns, counts = _elements(kernels, shape, groups, (kernel, stride, padding, dilation), padding_mode)
-    size = (counts.size, math.prod(shape))
-    if format == "dense":
-        dense = np.zeros(size, weight.dtype)
+    # Memory that is not there is missed now, and not after the work.
+    stored = np.dtype((np.void, weight.itemsize + _INDEX.itemsize))
+    _zeros("stored elements", (size[0], math.prod(kernels.shape[1:])), stored)
+    dense = _zeros("matrix", size if sparse is None else (0, 0), weight.dtype)
+    elements, columns, counts = _elements(kernels, shape, groups, geometry, padding_mode)
+    if sparse is None:
         np.add.at(dense, (np.repeat(np.arange(counts.size), counts), columns), elements)
         return dense
     index_type = np.int32 if max(elements.size, *size) < 2**31 else np.int64
     row_starts = np.concatenate([[0], np.cumsum(counts)]).astype(index_type)
-    matrix = _scipy_sparse(format).csr_array((elements, columns.astype(index_type), row_starts), shape=size)
+    matrix = sparse.csr_array((elements, columns.astype(index_type), row_starts), shape=size)
     matrix.sum_duplicates()
     return matrix.asformat(format)
+
+
+def _size(
+    weight: NDArray[Any], shape: tuple[int, ...], rank: int, geometry: tuple[Any, ...], padding_mode: str
+) -> tuple[int, int]:
+    """The matrix's rows and columns."""
+    spatial = shape[-rank:]
+    # Pixels are numbered, see `_elements`. The check counts empty axes as one: NumPy refuses such arrays as well.
+    if math.prod(max(size, 1) for size in shape) * _INDEX.itemsize > INT64_MAX:
+        raise OverflowError(f"input_shape = {shape} has more pixels than can be addressed")
+    # The region matrix of no channels has all of its rows and takes no memory.
+    positions = im2col(np.empty((0, *spatial), np.bool_), *geometry, padding_mode=padding_mode).shape[-2]
+    return math.prod(shape[: -rank - 1]) * weight.shape[0] * positions, math.prod(shape)
+
+
+def _zeros(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros, which take memory when they are written. Without memory, the exceptions that `conv_matrix` promises."""
+    if math.prod(shape) * dtype.itemsize > INT64_MAX:
+        raise OverflowError(f"the {what} of the convolution, {shape[0]} × {shape[1]}, cannot be addressed")
+    return np.zeros(shape, dtype)
 
 
 def _elements(

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flatconv import _core
-from flatconv._arguments import AXIS_NAMES, amounts, integer, padding_mode_name, per_axis, sizes, thread_cap
+from flatconv._arguments import (
+    AXIS_NAMES,
+    amounts,
+    integer,
+    items_of,
+    padding_mode_name,
+    per_axis,
+    sizes,
+    thread_cap,
+)
 from flatconv._arrays import native, promoted
 
 if TYPE_CHECKING:
@@ -174,9 +183,8 @@ def col2im(
 
 def _kernel_shape(kernel_size: PerAxis) -> tuple[int, ...]:
     """The kernel's sizes, which say how many spatial axes there are; an int stands for two equal ones."""
-    try:
-        kernel = tuple(kernel_size)  # type: ignore[arg-type]
-    except TypeError:
+    kernel = items_of(kernel_size)
+    if kernel is None:
         return (integer("kernel_size", kernel_size),) * 2
     if not 1 <= len(kernel) <= len(AXIS_NAMES):
         raise ValueError(f"kernel_size must be an integer or have 1, 2 or 3 items, got {kernel_size!r}")

@@ -82,24 +82,32 @@ def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str) -> s
     x_axes = (*range(batch), len(x) - 1, *range(batch, len(x) - 1))
     move_x = f"{name} = {x} looks like ({'N, ' * batch}{spatial}, C): pass x.transpose{x_axes}."
 
-    def move_weight(layout: str, *axes: int) -> str:
+    def move_weight(layout: str, axes: Shape) -> str:
         return f"weight.shape = {weight} looks like ({layout}): pass weight.transpose{axes}."
 
-    hwio = move_weight(f"{kernel}, in, out", rank + 1, rank, *range(rank))
-    ohwi = move_weight(f"out, {kernel}, in", 0, rank + 1, *range(1, rank + 1))
-    iohw = move_weight(f"in, out, {kernel}", 1, 0, *range(2, rank + 2))
+    # The axes of weight in the order (out, in, *kernel), for each layout.
+    as_it_is = tuple(range(rank + 2))
+    hwio = (rank + 1, rank, *range(rank))
+    ohwi = (0, rank + 1, *range(1, rank + 1))
+    iohw = (1, 0, *range(2, rank + 2))
+    move_hwio = move_weight(f"{kernel}, in, out", hwio)
     each = weight[1]
-    more_groups = channels // each if each and channels % each == 0 else 0
+    more_groups = channels // each if each else 0
     regroup = f"Use groups={more_groups}, if every group of {each} channels has kernels of its own."
-    readings = [
-        (weight[:rank], hwio, weight[-2] * groups == channels and weight[-1] % groups == 0),
-        (weight[1:-1], ohwi, weight[-1] * groups == channels and weight[0] % groups == 0),
-        (weight[2:], move_x, each * groups == last and weight[0] % groups == 0),
-        (weight[2:], regroup, more_groups > 0 and weight[0] % more_groups == 0),
-        (weight[2:], iohw, weight[0] * groups == channels and each % groups == 0),
-        (weight[:rank], f"{move_x}\n{hwio}", weight[-2] * groups == last and weight[-1] % groups == 0),
+    readings = [  # the axes, the channels of x, the groups, and what to do if they fit
+        (hwio, channels, groups, move_hwio),
+        (ohwi, channels, groups, move_weight(f"out, {kernel}, in", ohwi)),
+        (as_it_is, last, groups, move_x),
+        (as_it_is, channels, more_groups, regroup),
+        (iohw, channels, groups, move_weight(f"in, out, {kernel}", iohw)),
+        (hwio, last, groups, f"{move_x}\n{move_hwio}"),
     ]
-    fitting = [(math.prod(sizes), advice) for sizes, advice, fits in readings if fits]
+    fitting = []
+    for axes, x_channels, parts, advice in readings:
+        outputs, inputs, *sizes = (weight[axis] for axis in axes)
+        positive = min(outputs, inputs, parts, *sizes) > 0
+        if positive and inputs * parts == x_channels and outputs % parts == 0:
+            fitting.append((math.prod(sizes), advice))
     if not fitting:
         return f"weight.shape = {weight} means (out, in / groups, {kernel})."
     return min(fitting, key=operator.itemgetter(0))[1]

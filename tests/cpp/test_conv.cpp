@@ -114,6 +114,7 @@ TEST_CASE_TEMPLATE("all kernel sets and thread counts give the reference's bits"
             for (const int threads : {1, 2, 3, 7}) {
                 options.algorithm = threads % 2 ? Algorithm::automatic : Algorithm::im2col;
                 options.threads = threads;
+                options.work_per_thread = 0;
                 std::vector<T> y(std::size_t(sizes.y), std::numeric_limits<T>::quiet_NaN());
                 REQUIRE(conv(problem, x.data(), weight.data(), bias_data, y.data(), options));
                 CAPTURE(round);
@@ -233,6 +234,15 @@ TEST_CASE("the workspace is bounded, known, and capped on request") {
     problem.batch = 100;
     REQUIRE(workspace_bytes(problem, small, options));
     CHECK(small <= 2 * (std::size_t{1} << 20));
+    // A limit is met by fewer threads, then by smaller bands, before it is an error.
+    problem.input = {1, 100, 100};
+    problem.batch = 1;
+    for (const int divisor : {1, 2, 4, 8}) {
+        options.workspace_limit = large / std::size_t(divisor);
+        std::size_t used = 0;
+        REQUIRE(workspace_bytes(problem, used, options));
+        CHECK(used <= options.workspace_limit);
+    }
     options.workspace_limit = 1000;
     const Status status = workspace_bytes(problem, small, options);
     CHECK(status.code == StatusCode::out_of_memory);
@@ -265,7 +275,7 @@ TEST_CASE("the application's own executor runs the tasks") {
     struct Serial final : Executor {
         int calls = 0;
         int concurrency() const noexcept override { return 4; }
-        void run(int participants, void (*body)(void*, int), void* context) override {
+        void run(int participants, void (*body)(void*, int), void* context) noexcept override {
             ++calls;
             for (int i = participants - 1; i >= 0; --i) body(context, i);
         }
@@ -334,6 +344,13 @@ TEST_CASE("empty results, depth 0, and bad options") {
     options.threads = -1;
     CHECK(conv(problem, nullptr, nullptr, &bias, y.data(), options).code == StatusCode::invalid_argument);
     CHECK(set_isa("mmx").code == StatusCode::invalid_argument);
+    CHECK(set_isa(nullptr).code == StatusCode::invalid_argument);
+    problem.in_channels = 1;
+    CHECK(conv(problem, nullptr, &bias, nullptr, y.data()).message == "x is null");
+    CHECK(conv(problem, y.data(), nullptr, nullptr, y.data()).message == "weight is null");
+    CHECK(conv(problem, y.data(), &bias, nullptr, nullptr).message == "y is null");
+    problem.padding_mode = PaddingMode(9);
+    CHECK(conv(problem, y.data(), &bias, nullptr, y.data()).code == StatusCode::invalid_argument);
 }
 
 TEST_CASE("im2col and col2im are adjoint") {

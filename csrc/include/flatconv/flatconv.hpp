@@ -149,22 +149,27 @@ inline constexpr std::int64_t depth_block = 384;
 // ---------------------------------------------------------------------------------------------------------------
 // Running
 
-/// The application's own threads. `run` calls `body(context, i)` once for each i in [0, participants), on any
-/// threads, at the same time or one after the other, and returns when all have returned. `body` never throws.
+/// The application's own threads.
 class FLATCONV_API Executor {
   public:
     virtual ~Executor();
+
+    /// How many participants can run at the same time; more are never asked for.
     virtual int concurrency() const noexcept = 0;
-    virtual void run(int participants, void (*body)(void* context, int participant), void* context) = 0;
+
+    /// Calls `body(context, i)` once for each i in [0, participants), on any threads, at the same time or one after the
+    /// other, and returns when all have returned. `body` never throws.
+    virtual void run(int participants, void (*body)(void* context, int participant), void* context) noexcept = 0;
 };
 
 struct Options {
-    int threads = 0;  // at most so many, the calling one included; 0: `get_num_threads()`
+    int threads = 0;  // at most so many; 0: the executor's concurrency, without one `get_num_threads()`
     Algorithm algorithm = Algorithm::automatic;
     std::size_t workspace_limit = std::numeric_limits<std::size_t>::max();  // in bytes, for all threads together
     Executor* executor = nullptr;                                           // null: the library's own pool
+    double work_per_thread = 1e6;  // multiply-adds: a call with less for each thread uses fewer threads
 
-    /// Asked now and then, on one thread: true ends the call early with `StatusCode::cancelled`.
+    /// Asked now and then, on the calling thread alone: true ends the call early with `StatusCode::cancelled`.
     bool (*should_stop)(void* context) = nullptr;
     void* stop_context = nullptr;
 };
@@ -173,7 +178,8 @@ struct Options {
 FLATCONV_API Status conv(const ConvProblem& problem, const ConstArray& x, const ConstArray& weight,
                          const ConstArray& bias, const Array& y, const Options& options = {}) noexcept;
 
-/// The most that `conv` would allocate for dense arrays, in bytes, for all threads together.
+/// The most that `conv` would allocate, in bytes, for all threads together, when the arrays are dense and aligned to
+/// their elements. (Weights in another order are copied, and so are images for 1×1 kernels.)
 FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes,
                                     const Options& options = {}) noexcept;
 
