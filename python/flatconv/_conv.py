@@ -112,8 +112,8 @@ def conv2d(
     each thread, whatever the size of the image; for very large kernels it is more, in proportion to their extent,
     because it holds the padded rows that a kernel covers. Weights whose output channels are contiguous, as in a plain
     array, are read where they lie; any others are packed, into a copy of all of them. The product with the region
-    matrix goes back to K. Chellapilla, S. Puri and P. Simard, "High performance convolutional neural networks for document processing"
-    (2006), section 2.
+    matrix goes back to K. Chellapilla, S. Puri and P. Simard, "High performance convolutional neural networks for
+    document processing" (2006), section 2.
 
     Examples
     --------
