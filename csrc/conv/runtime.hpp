@@ -37,15 +37,6 @@ Status with_runtime(const Options& options, const Body& body) {
     return {};
 }
 
-/// task(participant, index) for all indices.
-template <typename Task>
-Status run_tasks(const Options& options, double work, std::int64_t tasks, const Task& task) {
-    if (Status status = check_threads(options); !status) return status;
-    return with_runtime(options, [&](const Runtime& runtime) {
-        parallel::for_each_task(runtime.executor, threads_for(options, work), tasks, task, &runtime.cancellation);
-    });
-}
-
 }  // namespace flatconv
 
 #endif

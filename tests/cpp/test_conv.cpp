@@ -220,6 +220,22 @@ TEST_CASE("the n-th allocation may fail") {
     CHECK_FALSE(same_bits(y, poison));
 }
 
+TEST_CASE("im2col and col2im allocate nothing") {
+    ConvProblem problem;
+    problem.in_channels = 3;
+    problem.input = {1, 40, 40};
+    problem.kernel = {1, 3, 3};
+    std::vector<float> x(3 * 40 * 40, 1.0f), regions(38 * 38 * 27);
+    Options options;
+    options.threads = 1;
+    allocations_left = 0;
+    const Status written = im2col(problem, x.data(), regions.data(), sizeof(float), options);
+    const Status summed = col2im(problem, regions.data(), x.data(), options);
+    allocations_left = std::numeric_limits<long>::max();
+    CHECK(written);
+    CHECK(summed);
+}
+
 TEST_CASE("the workspace is bounded, known, and capped on request") {
     ConvProblem problem;
     problem.input = {1, 1000, 1000};
