@@ -30,7 +30,11 @@ class BandProduct {
     void run(std::int64_t task) {
         locate(task);
         place_output();
-        place_vectors();
+        if (blocking_.in_place) {
+            place_pixels();
+        } else {
+            place_vectors();
+        }
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.
         do {
@@ -54,10 +58,11 @@ class BandProduct {
         const BandPlan& bands = blocking_.bands;
         const std::int64_t part = task % bands.row_parts;
         task /= bands.row_parts;
-        box_ = bands.at(shape_, task % bands.boxes());
-        task /= bands.boxes();
         const std::int64_t group = task % shape_.groups;
-        image_ = task / shape_.groups;
+        task /= shape_.groups;
+        image_ = task % shape_.batch;
+        box_index_ = task / shape_.batch;
+        box_ = bands.at(shape_, box_index_);
         first_channel_ = group * shape_.in_channels;
         first_row_ = group * shape_.out_channels + part * bands.rows;
         rows_ = std::min(bands.rows, shape_.out_channels - part * bands.rows);
@@ -73,6 +78,9 @@ class BandProduct {
                   box_.first[0] * strides[2] + box_.first[1] * strides[3] + box_.first[2] * strides[4],
               strides[1], nullptr};
         if (is_consecutive(strides)) return;
+        y_.pixel_at = workspace_.pixel_at;
+        if (workspace_.planned->pixel_at == box_index_) return;
+        workspace_.planned->pixel_at = box_index_;
         std::int64_t* at = workspace_.pixel_at;
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
             for (std::int64_t h = 0; h < box_.size[1]; ++h) {
@@ -81,7 +89,6 @@ class BandProduct {
                 }
             }
         }
-        y_.pixel_at = workspace_.pixel_at;
     }
 
     /// Whether the box's pixels are consecutive elements of y.
@@ -93,33 +100,39 @@ class BandProduct {
     // -----------------------------------------------------------------------------------------------------------------
     // Regions
 
-    /// Decides for every vector of pixels whether it is read where it lies.
+    /// Decides for every vector of pixels whether it is read where it lies, in the ring.
     void place_vectors() {
+        PlannedBoxes& planned = *workspace_.planned;
+        if (planned.regions == box_index_) return;
+        planned.regions = box_index_;
         const int lanes = blocking_.kernels.lanes;
-        const T* start = blocking_.in_place ? image_pixels() : workspace_.ring;
-        for (std::int64_t d = 0; d < blocking_.block; ++d) workspace_.packed_offsets[d] = d * lanes;
-        packed_count_ = 0;
+        place_packed_offsets();
+        std::int64_t packed = 0;
         for (std::int64_t first = 0; first < pixels_; first += lanes) {
-            const std::int64_t count = std::min<std::int64_t>(lanes, pixels_ - first);
-            std::ptrdiff_t lies_at = first;
-            bool pack = count < lanes;
-            if (!blocking_.in_place) {
-                PixelCopy* copies = workspace_.copies + packed_count_ * lanes;
-                const int copy_count = plan_vector(blocking_.layout, box_, first, count, copies);
-                pack = copy_count > 1 || blocking_.packing == Packing::all;
-                if (pack) workspace_.copy_counts[packed_count_] = copy_count;
-                lies_at = copies[0].source;
+            PixelCopy* copies = workspace_.copies + packed * lanes;
+            const int copy_count =
+                plan_vector(blocking_.layout, box_, first, std::min<std::int64_t>(lanes, pixels_ - first), copies);
+            RegionVector<T>& region = workspace_.regions[first / lanes];
+            if (copy_count == 1 && blocking_.packing == Packing::crossing) {
+                region = {workspace_.ring + copies[0].source, workspace_.offsets};
+            } else {
+                workspace_.copy_counts[packed] = copy_count;
+                region = {packed_vector(packed++), workspace_.packed_offsets};
             }
-            workspace_.regions[first / lanes] =
-                pack ? RegionVector<T>{packed_vector(packed_count_++), workspace_.packed_offsets}
-                     : RegionVector<T>{start + lies_at, workspace_.offsets};
+        }
+        planned.packed_vectors = packed;
+    }
+
+    void place_packed_offsets() {
+        for (std::int64_t d = 0; d < blocking_.block; ++d) {
+            workspace_.packed_offsets[d] = d * blocking_.kernels.lanes;
         }
     }
 
     T* packed_vector(std::int64_t index) const { return workspace_.packed + index * blocking_.packed_stride; }
 
     void pack_vectors(std::int64_t length) {
-        for (std::int64_t v = 0; v < packed_count_; ++v) {
+        for (std::int64_t v = 0; v < workspace_.planned->packed_vectors; ++v) {
             blocking_.kernels.pack_vector({workspace_.ring, workspace_.offsets, length,
                                            workspace_.copies + v * blocking_.kernels.lanes, workspace_.copy_counts[v],
                                            packed_vector(v)});
@@ -171,12 +184,23 @@ class BandProduct {
         return reinterpret_cast<const T*>(image() + first_channel_ * arrays_.x.byte_strides[1]) + pixel;
     }
 
+    /// Every vector is read where it lies, but for one that is not full: whole, it could reach behind the image's end.
+    void place_pixels() {
+        const int lanes = blocking_.kernels.lanes;
+        const T* pixels = image_pixels();
+        for (std::int64_t first = 0; first < pixels_; first += lanes) {
+            workspace_.regions[first / lanes] = {pixels + first, workspace_.offsets};
+        }
+        if (pixels_ % lanes == 0) return;
+        place_packed_offsets();
+        workspace_.regions[pixels_ / lanes] = {packed_vector(0), workspace_.packed_offsets};
+    }
+
     void place_channels(std::int64_t depth, std::int64_t length) {
         const std::int64_t stride = arrays_.x.byte_strides[1] / std::int64_t(sizeof(T));
         for (std::int64_t i = 0; i < length; ++i) workspace_.offsets[i] = (depth + i) * stride;
     }
 
-    /// The vector that is not full: read whole, it could reach behind the image's end.
     void pack_last_pixels(std::int64_t length) {
         const int lanes = blocking_.kernels.lanes;
         const std::int64_t count = pixels_ % lanes;
@@ -213,13 +237,13 @@ class BandProduct {
     const T* const bias_;
 
     std::int64_t image_ = 0;
+    std::int64_t box_index_ = 0;
     PixelBox box_{};
     std::int64_t first_channel_ = 0;
     std::int64_t first_row_ = 0;
     std::int64_t rows_ = 0;
     std::int64_t pixels_ = 0;
     std::int64_t padded_channels_ = 0;
-    std::int64_t packed_count_ = 0;
     OutputBand<T> y_{};
 };
 

@@ -73,9 +73,17 @@ struct GemmBlocking {
     }
 };
 
+/// The boxes that a participant's tables were last made for; tasks of one box follow each other.
+struct PlannedBoxes {
+    std::int64_t regions;
+    std::int64_t packed_vectors;
+    std::int64_t pixel_at;
+};
+
 /// The memory of one participant.
 template <typename T>
 struct GemmWorkspace {
+    PlannedBoxes* planned;
     T* ring;
     T* packed;                       // packed_vectors of packed_stride
     std::ptrdiff_t* offsets;         // of each depth of the block, in the ring or in the image
@@ -90,6 +98,7 @@ struct GemmWorkspace {
         const auto lanes = std::size_t(blocking.kernels.lanes);
         const auto vectors = std::size_t(blocking.vectors);
         const auto packed_vectors = std::size_t(blocking.packed_vectors);
+        planned = carver.take<PlannedBoxes>(1);
         // Vectors are read whole, so that the last of a row may run on behind the ring's end.
         ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()) + lanes);
         packed = carver.take<T>(packed_vectors * std::size_t(blocking.packed_stride));

@@ -34,12 +34,16 @@ class GemmPlan final : public ConvPlan {
         const SharedGemmWorkspace<T> shared(blocking_, carver);
         const WeightRows<T> weights = rows_of(arrays, runtime, shared);
         const T* bias = dense_bias(arrays, shared);
+        const auto workspace_of = [&](int participant) {
+            Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
+            return GemmWorkspace<T>(blocking_, own);
+        };
+        for (int p = 0; p < blocking_.participants; ++p) *workspace_of(p).planned = {-1, 0, -1};
         parallel::for_each_task(
             runtime.executor, blocking_.participants, blocking_.bands.tasks,
             [&](int participant, std::int64_t task) {
-                Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
-                const GemmWorkspace<T> own_workspace(blocking_, own);
-                BandProduct<T>(blocking_, arrays, runtime, own_workspace, weights, bias).run(task);
+                const GemmWorkspace<T> own = workspace_of(participant);
+                BandProduct<T>(blocking_, arrays, runtime, own, weights, bias).run(task);
             },
             &runtime.cancellation);
     }
