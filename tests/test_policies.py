@@ -1,10 +1,12 @@
 """Checks the rules of the code base that no compiler checks: who includes whom, sizes, names, exported symbols."""
 
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +54,13 @@ def room_of(path: Path, csrc: Path) -> str:
     return "/".join(parts[:2]) if parts[0] == "include" else parts[0]
 
 
+def includes(path: Path, csrc: Path) -> Iterator[tuple[str, Path | None]]:
+    """List the headers that a file includes, and which files under csrc/ they are."""
+    for header in re.findall(r"^\s*#\s*include\s*([<\"][^>\"]+[>\"])", path.read_text("utf-8"), re.MULTILINE):
+        found = [base / header[1:-1] for base in (path.parent, csrc, csrc / "include")]
+        yield header, next((file.resolve() for file in found if file.is_file()), None)
+
+
 def violations(csrc: Path, may_include: dict[str, set[str]]) -> Iterator[str]:
     """Say which #include lines under csrc/ break the table."""
     for path in sorted(csrc.rglob("*.[ch]pp")):
@@ -59,10 +68,8 @@ def violations(csrc: Path, may_include: dict[str, set[str]]) -> Iterator[str]:
         if room not in may_include:
             yield f"{path.relative_to(csrc)}: the room {room} is not in the table"
             continue
-        for header in re.findall(r"^\s*#\s*include\s*([<\"][^>\"]+[>\"])", path.read_text("utf-8"), re.MULTILINE):
+        for header, target in includes(path, csrc):
             where = f"{path.relative_to(csrc)} includes {header}"
-            found = [base / header[1:-1] for base in (path.parent, csrc, csrc / "include")]
-            target = next((file.resolve() for file in found if file.is_file()), None)
             if target is None:
                 if header[0] == '"':
                     yield f"{where}, which is not under csrc/"
@@ -74,9 +81,28 @@ def violations(csrc: Path, may_include: dict[str, set[str]]) -> Iterator[str]:
                 yield f"{where}, but {room} may include only {sorted(may_include[room]) or 'itself'}"
 
 
+def unused_grants(csrc: Path, may_include: dict[str, set[str]]) -> Iterator[str]:
+    """Say which rooms and headers the table grants to a room that includes nothing of them."""
+    used: dict[str, set[str]] = {room: set() for room in may_include}
+    for path in csrc.rglob("*.[ch]pp"):
+        for _, target in includes(path, csrc):
+            if target is not None:
+                used.setdefault(room_of(path, csrc), set()).update(
+                    (room_of(target, csrc), str(target.relative_to(csrc)))
+                )
+    for room, granted in may_include.items():
+        for name in sorted(granted - used[room]):
+            yield f"{room} may include {name}, and does not"
+
+
 def test_rooms_include_what_the_table_grants() -> None:
     may_include = read_room_table((CSRC / "README.md").read_text("utf-8"))
     assert not list(violations(CSRC, may_include))
+
+
+def test_rooms_include_all_that_the_table_grants() -> None:
+    may_include = read_room_table((CSRC / "README.md").read_text("utf-8"))
+    assert not list(unused_grants(CSRC, may_include))
 
 
 def test_every_room_of_the_table_exists() -> None:
@@ -125,6 +151,16 @@ def test_the_check_of_includes(tmp_path: Path, path: str, line: str, complaint: 
     (tmp_path / path).write_text(line, "utf-8")
     found = list(violations(tmp_path, read_room_table(table)))
     assert [complaint in text for text in found] == [True] if complaint else not found
+
+
+def test_the_check_of_grants(tmp_path: Path) -> None:
+    table = "| `lower` | | – |\n| `upper` | | `lower`, `kernels/contract.hpp`, `kernels` |\n| `kernels` | | – |\n"
+    for name in ("lower/c.hpp", "kernels/contract.hpp", "kernels/other.hpp", "upper/a.cpp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "upper/a.cpp").write_text('#include "kernels/other.hpp"\n', "utf-8")
+    found = list(unused_grants(tmp_path, read_room_table(table)))
+    assert found == [f"upper may include {name}, and does not" for name in ("kernels/contract.hpp", "lower")]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -221,6 +257,11 @@ def test_binaries_name_no_directory_of_the_build() -> None:
 
 
 def test_package_is_small() -> None:
-    package = extension().parent
-    size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    assert size < 6 << 20, f"{package} takes {size} bytes"
+    """Compressed as in a wheel."""
+    package, wheel = extension().parent, io.BytesIO()
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in package.rglob("*"):
+            if path.is_file() and path.suffix != ".pyc":
+                archive.write(path, path.relative_to(package))
+        assert {"flatconv.hpp", "libflatconv.a", extension().name} <= {Path(name).name for name in archive.namelist()}
+    assert wheel.tell() < 2_000_000

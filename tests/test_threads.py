@@ -1,10 +1,6 @@
-"""Threads and processes: forks, many callers at once, Ctrl-C, and a free interpreter while the core computes."""
+"""Threads and processes: forks, many callers at once, and a free interpreter while the core computes."""
 
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +9,6 @@ import oracles
 import pytest
 from child_process import run_child
 from flatconv import conv2d
-from flatconv._arguments import ALGORITHMS
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -115,45 +110,37 @@ def test_the_interpreter_is_free_while_the_core_computes(threads):
     assert turns >= 5
 
 
-# Minutes of work in little memory, if nobody stops it.
-INTERRUPTED = """
-    import sys
-    import numpy as np
-    from flatconv import conv2d
+HIRED = """
+    import os, sys
 
-    algorithm, threads = sys.argv[1], int(sys.argv[2])
-    x = np.broadcast_to(np.float32(1), (1, 8192, 1032, 1032))
-    weight = np.broadcast_to(np.float32(1), (16, 8192, 9, 9))
-    print("ready", flush=True)
-    try:
-        conv2d(x, weight, algorithm=algorithm, threads=threads)
-    except KeyboardInterrupt:
-        assert (conv2d(x[:, :2, :9, :9], weight[:, :2], threads=2) == 162).all()
-        print("interrupted, and still working", flush=True)
-        raise
+    os.environ.pop("FLATCONV_NUM_THREADS", None), os.environ.pop("OMP_NUM_THREADS", None)
+    import numpy as np
+    from flatconv import _core, col2im, conv2d, get_num_threads, im2col
+
+    size, work_per_thread = int(sys.argv[1]), sys.argv[2]
+    if work_per_thread != "default":
+        _core.set_work_per_thread(float(work_per_thread))
+    x, weight = np.ones((4, size, size)), np.ones((4, 4, 3, 3))
+    regions = im2col(x, 3, threads=1)
+    before = len(os.listdir("/proc/self/task"))
+    conv2d(x, weight, threads=2)
+    im2col(x, 3, threads=2)
+    col2im(regions, x.shape, 3, threads=2)
+    print(get_num_threads() > 1, len(os.listdir("/proc/self/task")) - before)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way there")
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("threads", [1, 2])
-def test_ctrl_c_ends_a_long_call(algorithm, threads):
-    command = [sys.executable, "-c", textwrap.dedent(INTERRUPTED), algorithm, str(threads)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, text=True, encoding="utf-8") as child:
-        try:
-            assert child.stdout.readline() == "ready\n"
-            with pytest.raises(subprocess.TimeoutExpired):
-                child.wait(0.5)
-            child.send_signal(signal.SIGINT)
-            output, errors = child.communicate(timeout=10)
-        finally:
-            child.kill()
-    assert output == "interrupted, and still working\n"
-    assert "KeyboardInterrupt" in errors
-    assert child.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+@pytest.mark.parametrize(
+    ("size", "work_per_thread", "hired"), [(8, "default", 0), (200, "default", 1), (8, 0, 1), (200, 1e15, 0)]
+)
+def test_small_problems_stay_on_the_calling_thread(size, work_per_thread, hired):
+    """Most tests of bits rely on it that with a work_per_thread of 0 they do not."""
+    several, found = run_child(HIRED, size, work_per_thread).stdout.split()
+    assert int(found) == (hired if several == "True" else 0)
 
 
+@pytest.mark.usefixtures("split_work")
 def test_more_threads_than_work(rng):
     x, weight = rng.standard_normal((1, 1, 3, 3)), rng.standard_normal((1, 1, 3, 3))
     expected = conv2d(x, weight, threads=1)

@@ -20,7 +20,8 @@ T load(const void* data, std::int64_t offset) {
 template <typename T>
 class Reference {
   public:
-    Reference(const ConvShape& shape, const ConvArrays& arrays) : shape_(shape), arrays_(arrays) {}
+    Reference(const ConvShape& shape, const ConvArrays& arrays, parallel::Cancellation& cancellation)
+        : shape_(shape), arrays_(arrays), cancellation_(cancellation) {}
 
     /// One output: depth blocks of fused multiply-adds, in the order (channel, kd, kh, kw).
     T output(std::int64_t image, std::int64_t out_channel, const Extent& at) const {
@@ -44,6 +45,7 @@ class Reference {
                         if (d % depth_block == 0 || d == shape_.depth) {
                             total = d <= depth_block ? block : total + block;
                             block = 0;
+                            if (cancellation_.poll()) return total;
                         }
                     }
                 }
@@ -69,6 +71,7 @@ class Reference {
 
     const ConvShape& shape_;
     const ConvArrays& arrays_;
+    parallel::Cancellation& cancellation_;
 };
 
 class ReferencePlan final : public ConvPlan {
@@ -102,14 +105,14 @@ class ReferencePlan final : public ConvPlan {
   private:
     template <typename T>
     void run_channel(const ConvArrays& arrays, const Runtime& runtime, std::int64_t image, std::int64_t channel) const {
-        const Reference<T> reference(shape_, arrays);
+        const Reference<T> reference(shape_, arrays, runtime.cancellation);
         const ByteStrides& strides = arrays.y.byte_strides;
         std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
         Extent at;
         for (at[0] = 0; at[0] < shape_.output[0]; ++at[0]) {
             for (at[1] = 0; at[1] < shape_.output[1]; ++at[1]) {
                 for (at[2] = 0; at[2] < shape_.output[2]; ++at[2]) {
-                    if (runtime.cancellation.poll()) return;
+                    if (runtime.cancellation.stopped()) return;
                     const T value = reference.output(image, channel, at);
                     std::memcpy(y + at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], &value, sizeof value);
                 }
