@@ -14,7 +14,7 @@ Status check_threads(const Options& options) {
 
 int threads_for(const Options& options, double work) noexcept {
     int allowed = options.threads;
-    if (allowed == 0) allowed = options.executor ? options.executor->concurrency() : get_num_threads();
+    if (allowed == 0) allowed = options.executor ? std::max(1, options.executor->concurrency()) : get_num_threads();
     if (options.work_per_thread <= 0) return allowed;
     return int(std::min(double(allowed), std::max(1.0, work / options.work_per_thread)));
 }

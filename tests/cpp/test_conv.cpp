@@ -290,7 +290,8 @@ TEST_CASE("should_stop ends a call early") {
 TEST_CASE("the application's own executor runs the tasks") {
     struct Serial final : Executor {
         int calls = 0;
-        int concurrency() const noexcept override { return 4; }
+        int concurrent = 4;
+        int concurrency() const noexcept override { return concurrent; }
         void run(int participants, void (*body)(void*, int), void* context) noexcept override {
             ++calls;
             for (int i = participants - 1; i >= 0; --i) body(context, i);
@@ -310,6 +311,10 @@ TEST_CASE("the application's own executor runs the tasks") {
     options.executor = &serial;
     REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
     CHECK(serial.calls == 1);
+    // One that claims to run nothing is taken to run one thing at a time.
+    serial.concurrent = 0;
+    options.threads = 0;
+    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
     options.algorithm = Algorithm::reference;
     options.executor = nullptr;
     REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data(), options));
