@@ -373,33 +373,3 @@ TEST_CASE("empty results, depth 0, and bad options") {
     problem.padding_mode = PaddingMode(9);
     CHECK(conv(problem, y.data(), &bias, nullptr, y.data()).code == StatusCode::invalid_argument);
 }
-
-TEST_CASE("im2col and col2im are adjoint") {
-    ConvProblem problem;
-    problem.dtype = DType::float64;
-    problem.batch = 2, problem.in_channels = 3;
-    problem.input = {1, 7, 9};
-    problem.kernel = {1, 3, 2};
-    problem.stride = {1, 2, 1};
-    problem.padding_mode = PaddingMode::reflect;
-    problem.pad_before = {0, 1, 2};
-    Extent output{};
-    REQUIRE(output_size(problem, output));
-    const auto elements = std::size_t(2 * output[1] * output[2] * 18);
-    // Small integers: sums are exact in any order.
-    const auto integers = [](std::size_t count, unsigned seed) {
-        std::vector<double> numbers = random_numbers<double>(count, seed);
-        for (double& number : numbers) number = double(int(number * 8));
-        return numbers;
-    };
-    const auto x = integers(2 * 3 * 7 * 9, 1), regions = integers(elements, 2);
-    std::vector<double> from_x(elements), from_regions(x.size());
-    REQUIRE(im2col(problem, x.data(), from_x.data(), 8));
-    REQUIRE(col2im(problem, regions.data(), from_regions.data()));
-    double left = 0, right = 0;
-    for (std::size_t i = 0; i < elements; ++i) left += from_x[i] * regions[i];
-    for (std::size_t i = 0; i < x.size(); ++i) right += x[i] * from_regions[i];
-    CHECK(left == right);
-    CHECK(left != 0);
-    CHECK(im2col(problem, x.data(), from_x.data(), 3).code == StatusCode::invalid_argument);
-}
