@@ -50,8 +50,6 @@ class ConvPlan {
 
 struct ConvAlgorithm {
     Algorithm id;
-    const char* name;
-    bool (*supports)(const ConvShape& shape);
     std::unique_ptr<ConvPlan> (*plan)(const PlanRequest& request);
 };
 
@@ -59,7 +57,7 @@ extern const ConvAlgorithm reference_algorithm;
 extern const ConvAlgorithm im2col_algorithm;
 extern const ConvAlgorithm implicit_algorithm;
 
-/// The plan of the algorithm that `wanted` names, or the cheapest that supports the shape, within the limit.
+/// The plan of the algorithm that `wanted` names, or the cheapest, within the limit.
 Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen);
 
 }  // namespace flatconv

@@ -30,7 +30,6 @@ std::unique_ptr<ConvPlan> cheapest(const PlanRequest& request, Algorithm wanted,
     std::unique_ptr<ConvPlan> best;
     for (const auto& [algorithm, automatic] : candidates) {
         if (!(wanted == algorithm.id || (wanted == Algorithm::automatic && automatic))) continue;
-        if (!algorithm.supports(request.shape)) continue;
         std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         least_workspace = std::min(least_workspace, plan->workspace_bytes());
         if (plan->workspace_bytes() > workspace_limit) continue;

@@ -62,7 +62,8 @@ struct GemmBlocking {
     std::int64_t count_crossing() const {
         const PixelBox box{{0, 0, 0}, bands.box};
         // In place, only a last vector that would read beyond the image.
-        if (in_place || layout.is_dense(box)) return in_place ? 1 : 0;
+        if (in_place) return 1;
+        if (layout.is_dense(box)) return 0;
         const std::int64_t pixels = box.pixels(), width = box.size[2];
         std::int64_t crossing = 0;
         for (std::int64_t first = 0; first < pixels; first += kernels.lanes) {

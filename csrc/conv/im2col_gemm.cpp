@@ -84,11 +84,9 @@ std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request) {
     return std::make_unique<GemmPlan<double>>(request, packing);
 }
 
-bool supports(const ConvShape&) { return true; }
-
 }  // namespace
 
-const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", supports, make_plan<Packing::all>};
-const ConvAlgorithm implicit_algorithm = {Algorithm::implicit, "implicit", supports, make_plan<Packing::crossing>};
+const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, make_plan<Packing::all>};
+const ConvAlgorithm implicit_algorithm = {Algorithm::implicit, make_plan<Packing::crossing>};
 
 }  // namespace flatconv

@@ -129,8 +129,6 @@ class ReferencePlan final : public ConvPlan {
 
 const ConvAlgorithm reference_algorithm = {
     Algorithm::reference,
-    "reference",
-    [](const ConvShape&) { return true; },
     [](const PlanRequest& request) -> std::unique_ptr<ConvPlan> { return std::make_unique<ReferencePlan>(request); },
 };
 
