@@ -48,12 +48,13 @@ void measure(const KernelSet& set, const char* type) {
     std::vector<T> y(std::size_t(kernels.tile_rows * kernels.tile_cols));
     std::vector<std::ptrdiff_t> offsets;
     for (std::int64_t d = 0; d < depth; ++d) offsets.push_back(d * kernels.lanes);
-    std::vector<RegionVector<T>> vectors;
+    std::vector<VectorOperand<T>> vectors;
     for (int v = 0; v < kernels.tile_cols / kernels.lanes; ++v) {
         vectors.push_back({regions.data() + v * depth * kernels.lanes, offsets.data()});
     }
-    const Tile<T> tile{weights.data(),    stride, vectors.data(), y.data(), kernels.tile_cols, depth, kernels.tile_rows,
-                       kernels.tile_cols, true,   nullptr};
+    const Tile<T> tile{
+        weights.data(),    stride, nullptr, vectors.data(), y.data(), kernels.tile_cols, depth, kernels.tile_rows,
+        kernels.tile_cols, true,   nullptr};
     volatile T sink;
     std::vector<double> peaks, rates, ratios;
     for (int round = 0; round < rounds; ++round) {

@@ -27,6 +27,13 @@ def isa(request):
     _core.set_isa(before)
 
 
+@pytest.fixture(autouse=True)
+def default_threads():
+    """Whatever a test sets, the next one begins with the default number of threads."""
+    yield
+    _core.set_num_threads(0)
+
+
 @pytest.fixture
 def split_work():
     """Calls use every thread that they may, however little there is to do; else a small problem gets one."""

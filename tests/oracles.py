@@ -63,6 +63,14 @@ def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, paddin
     return y if bias is None else y + np.asarray(bias, np.float64).reshape(-1, *[1] * len(sizes))
 
 
+def finished(y, residual=None, activation=None):
+    """What becomes of sums y: a residual is added in their dtype, then the activation is applied; NaN stays NaN."""
+    y = y if residual is None else y + residual
+    name, *bounds = activation if isinstance(activation, tuple) else (activation,)
+    low, high = {None: (-np.inf, np.inf), "relu": (0, np.inf), "relu6": (0, 6), "clip": bounds}[name]
+    return np.where(y < low, low, np.where(y > high, high, y)).astype(y.dtype)
+
+
 def rounding_bound(terms, dtype):
     """γ_K of N. Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1."""
     accumulated = terms * np.finfo(dtype).eps / 2
@@ -117,14 +125,53 @@ def contract_conv(x, weight, bias, depth_block):
             for kh in range(kernel_height)
             for kw in range(kernel_width)
         ]
-        total = Fraction(0)
-        for start in range(0, len(products), depth_block):
-            block = Fraction(0)
-            for product in products[start : start + depth_block]:
-                block = rounded(block + product, x.dtype)
-            total = rounded(total + block, x.dtype)
+        total = contract_sum(products, x.dtype, depth_block)
         y[oc, oh, ow] = float(rounded(total + Fraction(float(bias[oc])), x.dtype))
     return y
+
+
+def contract_sum(products, dtype, depth_block):
+    """The sum of exact products in blocks; each a chain of fused multiply-adds from zero; the block sums in order."""
+    total = Fraction(0)
+    for start in range(0, len(products), depth_block):
+        block = Fraction(0)
+        for product in products[start : start + depth_block]:
+            block = rounded(block + product, dtype)
+        total = rounded(total + block, dtype)
+    return total
+
+
+def contract_conv_transpose(x, weight, bias, depth_block, stride, pad_before, dilation, output_size):
+    """The contract of the transposed convolution of one image (C, L): sums over the phase's taps alone, in order."""
+    channels, out_channels, taps = weight.shape
+    y = np.empty((out_channels, output_size), x.dtype)
+    for oc, o in np.ndindex(y.shape):
+        products = []
+        for c in range(channels):
+            for k in range(taps):
+                pixel, rest = divmod(o + pad_before - k * dilation, stride)
+                if rest == 0:
+                    value = x[c, pixel] if 0 <= pixel < x.shape[1] else 0
+                    products.append(Fraction(float(value)) * Fraction(float(weight[c, oc, k])))
+        total = contract_sum(products, x.dtype, depth_block)
+        y[oc, o] = float(rounded(total + Fraction(float(bias[oc])), x.dtype))
+    return y
+
+
+def contract_weight_gradient(x, grad_output, taps, depth_block, stride, pad_before, dilation):
+    """The contract of a weight's gradient for images (N, C, L): sums over (image, position), in order."""
+    batch, channels, length = x.shape
+    positions = grad_output.shape[2]
+    gradient = np.empty((grad_output.shape[1], channels, taps), x.dtype)
+    for oc, c, k in np.ndindex(gradient.shape):
+        products = []
+        for n in range(batch):
+            for o in range(positions):
+                pixel = o * stride + k * dilation - pad_before
+                value = x[n, c, pixel] if 0 <= pixel < length else 0
+                products.append(Fraction(float(value)) * Fraction(float(grad_output[n, oc, o])))
+        gradient[oc, c, k] = float(contract_sum(products, x.dtype, depth_block))
+    return gradient
 
 
 def rounded(value, dtype):

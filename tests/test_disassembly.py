@@ -10,6 +10,8 @@ from pathlib import Path
 import flatconv
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # By instruction set: how a fused multiply-add looks, and how an access to the stack does.
 PATTERNS = {
     "avx2": (r"vfmadd\d+p[sd]", r"%[re]?[sb]p\b"),
@@ -19,16 +21,14 @@ PATTERNS = {
 JUMP = re.compile(r"(?:j\w+|b\.\w+|cbnz\s+\w+,)\s+(?:0x)?([0-9a-f]+)\b")
 
 
-def disassembly(isa: str) -> str:
-    """The object code of one kernel set, from the installed library."""
+def disassembly() -> str:
+    """The object code of the installed library."""
     if shutil.which("objdump") is None:
         pytest.skip("no objdump: apt install binutils")
     library = Path(flatconv.get_cmake_dir()).parents[1] / "libflatconv.a"
-    text = subprocess.run(
+    return subprocess.run(
         ["objdump", "-d", "--no-show-raw-insn", "-C", library], check=True, capture_output=True, text=True
     ).stdout
-    members = re.split(r"\n(\S+\.o):\s+file format", text)
-    return next(code for name, code in zip(members[1::2], members[2::2], strict=True) if f"kernels_{isa}." in name)
 
 
 def loops(function: str) -> Iterator[list[str]]:
@@ -40,18 +40,38 @@ def loops(function: str) -> Iterator[list[str]]:
             yield [body for at, body in lines if target <= at <= address]
 
 
+def tiles_of(isa: str) -> set[tuple[str, str, int, int]]:
+    """Every tile that the source of a kernel set asks for: (vectors' type, operand, rows, vectors)."""
+    source = (ROOT / "csrc" / "kernels" / f"kernels_{isa}.cpp").read_text("utf-8")
+    number = r"\w* = (\d+)"
+    found = re.findall(
+        rf"struct (\w+) {{.*?tile_rows{number}, tile_vectors{number},.*?panel_rows\[\] = {{([\d, ]+)}}",
+        source,
+        re.DOTALL,
+    )
+    assert len(found) == 2, "one for float32, one for float64"
+    tiles = set()
+    for name, tile_rows, tile_vectors, panel_rows in found:
+        most_rows = {
+            "ScatteredVectors": [int(tile_rows)] * int(tile_vectors),
+            "PanelVectors": [int(rows) for rows in panel_rows.split(",")],
+        }
+        for operand, most in most_rows.items():
+            tiles |= {(name, operand, row, i) for i, rows in enumerate(most, 1) for row in range(1, rows + 1)}
+    return tiles
+
+
 @pytest.mark.parametrize("isa", ["avx2", "avx512"] if platform.machine() == "x86_64" else ["neon"])
 def test_the_depth_loop_keeps_its_accumulators_in_registers(isa: str) -> None:
     multiply_add, stack = (re.compile(pattern) for pattern in PATTERNS[isa])
-    sizes = {}
-    for function in disassembly(isa).split("\n\n"):
-        name = re.search(r"multiply_tile<[^>]*?(\w+), (\d+), (\d+)>", function)
+    found = set()
+    for function in disassembly().split("\n\n"):
+        name = re.search(rf"multiply_tile<[^>]*?({isa}\w+), [^>]*?(\w+Vectors), (\d+), (\d+)>", function, re.IGNORECASE)
         if not name:
             continue
         depth_loop = min((body for body in loops(function) if any(map(multiply_add.match, body))), key=len)
-        rows, vectors = int(name[2]), int(name[3])
+        rows, vectors = int(name[3]), int(name[4])
         assert sum(bool(multiply_add.match(text)) for text in depth_loop) % (rows * vectors) == 0
         assert not [text for text in depth_loop if stack.search(text)], f"{name[0]} spills"
-        sizes[name[1], rows, vectors] = len(depth_loop)
-    info = next(entry for entry in flatconv._core.instruction_sets() if entry["name"] == isa)
-    assert len(sizes) >= info["float32_tile"][0] + info["float64_tile"][0]
+        found.add((name[1], name[2], rows, vectors))
+    assert found == tiles_of(isa)

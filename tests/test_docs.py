@@ -6,12 +6,23 @@ import inspect
 import flatconv
 import pytest
 
-FUNCTIONS = [name for name in flatconv.__all__ if callable(getattr(flatconv, name))]
+PUBLIC = {name: getattr(flatconv, name) for name in flatconv.__all__}
+PUBLIC |= {f"grad.{name}": getattr(flatconv.grad, name) for name in flatconv.grad.__all__}
+CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
+# What needs more than NumPy is not in __all__, so that `from flatconv import *` works without it.
+CONSTRUCTED = {"ConvOperator": flatconv.ConvOperator}
+METHODS = {
+    f"{name}.{method}": function
+    for name, documented in CLASSES.items()
+    for method, function in vars(documented).items()
+    if inspect.isfunction(function) and (method == "__call__" or not method.startswith("_"))
+}
+FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isroutine(value)} | METHODS
 
 
-@pytest.mark.parametrize("name", ["", *FUNCTIONS])
+@pytest.mark.parametrize("name", ["", "grad", *FUNCTIONS, *CONSTRUCTED])
 def test_examples_run(name, capsys):
-    documented = getattr(flatconv, name) if name else flatconv
+    documented = {"": flatconv, "grad": flatconv.grad, **FUNCTIONS, **CONSTRUCTED}[name]
     finder = doctest.DocTestFinder(recurse=False)
     (examples,) = finder.find(documented, name or "flatconv", module=False, globs={})
     outcome = doctest.DocTestRunner().run(examples)
@@ -19,12 +30,14 @@ def test_examples_run(name, capsys):
     assert outcome.failed == 0, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CONSTRUCTED])
 def test_sections_and_parameters(name):
-    function = getattr(flatconv, name)
-    text = inspect.getdoc(function)
-    sections = ["Returns", "Examples"]
-    parameters = inspect.signature(function).parameters
+    documented = (FUNCTIONS | CONSTRUCTED)[name]
+    text = inspect.getdoc(documented)
+    after_parameters = "Attributes" if name in CONSTRUCTED else "Returns"
+    sections = [after_parameters, "Examples"]
+    parameters = dict(inspect.signature(documented.__init__ if name in CONSTRUCTED else documented).parameters)
+    parameters.pop("self", None)
     if parameters:
         sections += ["Parameters", "Raises"]
     if name == "set_num_threads":
@@ -32,7 +45,8 @@ def test_sections_and_parameters(name):
     for section in sections:
         assert f"\n{section}\n{'-' * len(section)}\n" in text
     if parameters:
-        body = text.split("\nParameters\n")[1].split("\nReturns\n" if "Returns" in sections else "\nRaises\n")[0]
+        end = after_parameters if after_parameters in sections else "Raises"
+        body = text.split("\nParameters\n")[1].split(f"\n{end}\n")[0]
         heads = [line.split(" :")[0] for line in body.splitlines() if line and not line.startswith((" ", "-"))]
         assert [parameter for head in heads for parameter in head.split(", ")] == [
             parameter for parameter in parameters if parameter in " ".join(heads)
@@ -40,6 +54,13 @@ def test_sections_and_parameters(name):
         assert set(parameters) == {parameter for head in heads for parameter in head.split(", ")}
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_say_what_they_are(name):
+    assert len(inspect.getdoc(CLASSES[name]).splitlines()) > 1
+    assert "\nAttributes\n----------\n" in inspect.getdoc(CLASSES[name])
+
+
 def test_all_is_what_is_public():
-    assert sorted(flatconv.__all__) == flatconv.__all__
-    assert {name for name in vars(flatconv) if not name.startswith("_")} <= set(flatconv.__all__)
+    for module in (flatconv, flatconv.grad):
+        assert sorted(module.__all__) == module.__all__
+        assert {name for name in vars(module) if not name.startswith("_")} <= set(module.__all__)

@@ -7,25 +7,27 @@ import oracles
 import pytest
 from flatconv import conv2d, im2col
 from flatconv._arguments import ALGORITHMS
+from problems import CONV
 
 pytestmark = pytest.mark.usefixtures("split_work")
 
 
 def assert_equal_to_the_oracle(rng, x_shape, weight_shape, dtype=np.float32, **geometry):
     """To the bit: integers are exact in any order. With noise, the reference gives the bits."""
+    conv = CONV[len(weight_shape) - 2]
     x = rng.integers(-8, 9, x_shape).astype(dtype)
     weight = rng.integers(-8, 9, weight_shape).astype(dtype)
     bias = rng.integers(-8, 9, weight_shape[0]).astype(dtype)
     expected = oracles.conv(x, weight, bias, **geometry)
     for algorithm in ALGORITHMS:
-        y = conv2d(x, weight, bias, **geometry, algorithm=algorithm)
+        y = conv(x, weight, bias, **geometry, algorithm=algorithm)
         assert y.dtype == dtype
         assert y.shape == expected.shape
         assert np.array_equal(y, expected)
     x = x + rng.standard_normal(x_shape).astype(dtype)
-    reference = conv2d(x, weight, bias, **geometry, algorithm="reference")
+    reference = conv(x, weight, bias, **geometry, algorithm="reference")
     for algorithm in ALGORITHMS:
-        oracles.assert_same_bits(conv2d(x, weight, bias, **geometry, algorithm=algorithm), reference)
+        oracles.assert_same_bits(conv(x, weight, bias, **geometry, algorithm=algorithm), reference)
 
 
 @pytest.mark.parametrize(
@@ -36,41 +38,45 @@ def assert_equal_to_the_oracle(rng, x_shape, weight_shape, dtype=np.float32, **g
         ((0, 4, 8, 8), (4, 2, 3, 3), {"groups": 2}, (0, 4, 6, 6)),
         ((0, 0, 8, 8), (0, 0, 3, 3), {}, (0, 0, 6, 6)),
         ((3, 8, 8), (0, 3, 3, 3), {}, (0, 6, 6)),
+        ((0, 3, 8), (4, 3, 3), {}, (0, 4, 6)),
+        ((2, 3, 8), (0, 3, 3), {"padding": "same"}, (2, 0, 8)),
+        ((0, 3, 4, 8, 8), (4, 3, 3, 3, 3), {}, (0, 4, 2, 6, 6)),
+        ((2, 3, 4, 8, 8), (0, 3, 3, 3, 3), {}, (2, 0, 2, 6, 6)),
     ],
 )
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_empty_results(isa, x_shape, weight_shape, geometry, shape, algorithm):
     x, weight = np.ones(x_shape, np.float32), np.ones(weight_shape, np.float32)
     bias = np.ones(weight_shape[0], np.float32)
-    y = conv2d(x, weight, bias, **geometry, algorithm=algorithm)
+    conv = CONV[len(weight_shape) - 2]
+    y = conv(x, weight, bias, **geometry, algorithm=algorithm)
     assert y.shape == shape
     assert y.dtype == np.float32
     out = np.empty(shape, np.float32)
-    assert conv2d(x, weight, bias, **geometry, algorithm=algorithm, out=out) is out
+    assert conv(x, weight, bias, **geometry, algorithm=algorithm, out=out) is out
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("groups", [1, 2])
-def test_no_input_channels_leave_the_bias(isa, algorithm, groups):
-    x, weight = np.ones((2, 0, 8, 8), np.float32), np.ones((4, 0, 3, 3), np.float32)
-    bias = np.arange(4, dtype=np.float32)
-    expected = np.broadcast_to(bias[:, None, None], (2, 4, 6, 6))
-    out = np.full((2, 4, 6, 6), np.nan, np.float32)
-    conv2d(x, weight, bias, groups=groups, algorithm=algorithm, out=out)
-    oracles.assert_same_bits(out, expected)
-    out = np.full((2, 4, 6, 6), np.nan, np.float32)
-    conv2d(x, weight, groups=groups, algorithm=algorithm, out=out)
-    oracles.assert_same_bits(out, np.zeros((2, 4, 6, 6), np.float32))
+@pytest.mark.parametrize("rank", CONV)
+def test_no_input_channels_leave_the_bias(isa, algorithm, groups, rank):
+    x, weight = np.ones((2, 0, *[8] * rank), np.float32), np.ones((4, 0, *[3] * rank), np.float32)
+    shape = (2, 4, *[6] * rank)
+    for bias in (np.arange(4, dtype=np.float32), None):
+        out = np.full(shape, np.nan, np.float32)
+        CONV[rank](x, weight, bias, groups=groups, algorithm=algorithm, out=out)
+        expected = np.zeros(4, np.float32) if bias is None else bias
+        oracles.assert_same_bits(out, np.broadcast_to(expected.reshape(-1, *[1] * rank), shape))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("shape", [(2, 3, 8, 0), (2, 3, 0, 8), (2, 3, 0, 0)])
-def test_an_image_of_padding_alone_leaves_the_bias(isa, algorithm, shape):
-    x, weight = np.ones(shape, np.float32), np.ones((4, 3, 3, 3), np.float32)
+@pytest.mark.parametrize("sizes", [(0,), (8, 0), (0, 8), (0, 0), (0, 3, 4), (3, 4, 0)])
+def test_an_image_of_padding_alone_leaves_the_bias(isa, algorithm, sizes):
+    x, weight = np.ones((2, 3, *sizes), np.float32), np.ones((4, 3, *[3] * len(sizes)), np.float32)
     bias = np.arange(4, dtype=np.float32)
-    y = conv2d(x, weight, bias, padding=2, algorithm=algorithm)
-    assert y.shape == (2, 4, shape[2] + 2, shape[3] + 2)
-    oracles.assert_same_bits(y, np.broadcast_to(bias[:, None, None], y.shape))
+    y = CONV[len(sizes)](x, weight, bias, padding=2, algorithm=algorithm)
+    assert y.shape == (2, 4, *(size + 2 for size in sizes))
+    oracles.assert_same_bits(y, np.broadcast_to(bias.reshape(-1, *[1] * len(sizes)), y.shape))
 
 
 CASES = {
@@ -96,6 +102,21 @@ CASES = {
     "wide kernel": ((1, 1, 1, 700), (1, 1, 1, 400), {"padding": (0, 100)}),
     "large kernel": ((1, 1, 70, 70), (1, 1, 63, 63), {"padding": "same"}),
     "many images of one pixel": ((300, 2, 1, 1), (3, 2, 1, 1), {}),
+    "signal of one sample": ((3, 5, 1), (7, 5, 1), {}),
+    "kernel as long as the padded signal": ((2, 3, 5), (4, 3, 9), {"padding": 2}),
+    "signal, stride 2**63 - 1": ((2, 3, 5), (4, 3, 3), {"stride": 2**63 - 1}),
+    "signal, dilation 2**63 - 1 of one tap": ((2, 3, 5), (4, 3, 1), {"dilation": 2**63 - 1, "stride": 2}),
+    "signal, padding larger than the kernel": ((1, 2, 4), (3, 2, 3), {"padding": ((11, 5),), "stride": 3}),
+    "signal, dilation larger than the input": ((1, 2, 5), (3, 2, 3), {"dilation": 9, "padding": 9}),
+    "signal, long kernel": ((1, 1, 2000), (1, 1, 1500), {"padding": "full", "stride": 7}),
+    "signal, kernel smaller than the stride": ((2, 3, 200), (4, 3, 2), {"stride": 50}),
+    "volume of one voxel": ((3, 5, 1, 1, 1), (7, 5, 1, 1, 1), {}),
+    "kernel as large as the volume": ((2, 3, 2, 3, 4), (4, 3, 2, 3, 4), {}),
+    "volume, strides beyond the image": ((2, 3, 3, 4, 5), (4, 3, 2, 2, 2), {"stride": (2**32, 2**63 - 1, 1)}),
+    "volume, padding larger than kernel and image": ((1, 2, 2, 3, 2), (3, 2, 2, 2, 2), {"padding": 5, "stride": 3}),
+    "volume, dilation larger than the input": ((1, 2, 3, 4, 3), (3, 2, 2, 3, 2), {"dilation": 4, "padding": 4}),
+    "volume, asymmetric padding": ((1, 2, 4, 3, 5), (3, 2, 2, 3, 4), {"padding": ((0, 3), (2, 1), (4, 0))}),
+    "a stack of lines": ((1, 3, 40, 1, 1), (4, 3, 9, 1, 1), {"padding": (4, 0, 0)}),
 }
 
 
@@ -107,9 +128,10 @@ def test_equal_to_the_oracle(isa, rng, case):
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular", "symmetric"])
-@pytest.mark.parametrize("sizes", [(1, 1), (1, 5), (2, 3), (9, 8)])
+@pytest.mark.parametrize("sizes", [(1,), (3,), (1, 1), (1, 5), (2, 3), (9, 8), (1, 2, 3)])
 def test_padding_goes_around_more_than_once(isa, rng, mode, sizes):
-    assert_equal_to_the_oracle(rng, (2, 3, *sizes), (4, 3, 3, 2), padding=((7, 12), (0, 9)), padding_mode=mode)
+    kernel, padding = (2, 3, 2)[-len(sizes) :], ((3, 4), (7, 12), (0, 9))[-len(sizes) :]
+    assert_equal_to_the_oracle(rng, (2, 3, *sizes), (4, 3, *kernel), padding=padding, padding_mode=mode)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

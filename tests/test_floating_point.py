@@ -3,7 +3,8 @@
 import numpy as np
 import oracles
 import pytest
-from flatconv import conv2d
+import torch
+from flatconv import conv2d, pack
 from flatconv._arguments import ALGORITHMS
 
 pytestmark = [pytest.mark.parametrize("algorithm", ALGORITHMS), pytest.mark.usefixtures("split_work")]
@@ -74,6 +75,48 @@ def test_sums_start_from_plus_zero(isa, algorithm):
     zeros = np.zeros((1, 1, 3, 3), np.float32)
     oracles.assert_same_bits(conv2d(x, weight, algorithm=algorithm), zeros)
     oracles.assert_same_bits(conv2d(x, weight, np.array([-0.0], np.float32), algorithm=algorithm), zeros)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bias", [None, -0.0])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_products_that_underflow_are_no_negative_zeros(isa, algorithm, dtype, bias, channels_last):
+    tiny = np.finfo(dtype).smallest_normal
+    x, weight = np.full((2, 5, 23, 3), tiny, dtype), np.full((19, 3, 2, 2), -tiny, dtype)
+    assert np.signbit(x.flat[0] * weight.flat[0])
+    if not channels_last:
+        x = np.moveaxis(x, -1, 1)
+    offsets = None if bias is None else np.full(19, bias, dtype)
+    for residual in (None, -0.0):
+        geometry = {"channels_last": channels_last, "algorithm": algorithm}
+        y = conv2d(x, weight, offsets, **geometry)
+        added = None if residual is None else np.full(y.shape, residual, dtype)
+        y = conv2d(x, weight, offsets, **geometry, residual=added)
+        oracles.assert_same_bits(y, np.zeros(y.shape, dtype))
+        y = pack(weight, offsets, **geometry)(x, added)
+        oracles.assert_same_bits(y, np.zeros(y.shape, dtype))
+        for activation in ("relu", "relu6", ("clip", -0.0, 1), ("clip", -1, -0.0)):
+            y = conv2d(x, weight, offsets, **geometry, residual=added, activation=activation)
+            oracles.assert_same_bits(y, np.zeros(y.shape, dtype))
+
+
+def test_torch_counts_underflow_within_the_bound(isa, algorithm):
+    tiny = np.float32(np.finfo(np.float32).smallest_normal)
+    x = np.array([tiny, -tiny, 1, -1, 0, -0.0] * 30, np.float32).reshape(1, 3, 6, 10)
+    weight = np.array([tiny, -tiny, 0.5, -0.0] * 9, np.float32).reshape(3, 3, 2, 2)
+    bias = np.array([-0.0, 0.0, tiny], np.float32)
+    expected = torch.nn.functional.conv2d(*map(torch.from_numpy, (x, weight, bias))).numpy()
+    y = conv2d(x, weight, bias, algorithm=algorithm)
+    oracles.assert_within_bound(y, x, weight, bias, factor=2, expected=expected)
+    assert not np.signbit(y[y == 0]).any()
+
+
+def test_only_a_bound_makes_a_negative_zero(isa, algorithm):
+    x, weight = np.full((1, 1, 2, 40), -1, np.float32), ones(18, 1, 1, 1)
+    y = conv2d(x, weight, activation=("clip", -0.0, 1), algorithm=algorithm)
+    oracles.assert_same_bits(y, np.full(y.shape, -0.0, np.float32))
+    y = conv2d(-x, weight, activation=("clip", -1, -0.0), algorithm=algorithm)
+    oracles.assert_same_bits(y, np.full(y.shape, -0.0, np.float32))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect"
 GUARDED = """
     import ctypes, mmap, sys
     import numpy as np
-    from flatconv import _core, col2im, conv2d, im2col
+    from flatconv import _core, col2im, conv1d, conv2d, conv3d, fold, im2col, unfold
     from flatconv._arguments import ALGORITHMS
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -38,19 +38,20 @@ SURVIVES = """
     rng = np.random.default_rng(7)
 
     def check(dtype, x_shape, weight_shape, geometry):
+        conv = {3: conv1d, 4: conv2d, 5: conv3d}[len(x_shape)]
         arrays = [rng.standard_normal(shape).astype(dtype) for shape in (x_shape, weight_shape, weight_shape[:1])]
-        expected = conv2d(*arrays, **geometry, algorithm="reference")
+        expected = conv(*arrays, **geometry, algorithm="reference")
         out = np.full(expected.shape, np.nan, dtype)
         for at_end in (False, True):
             x, weight, bias, y = (guarded(array, at_end) for array in (*arrays, out))
             for algorithm in ALGORITHMS:
                 for threads in (1, 2, 3):
                     y[...] = np.nan
-                    conv2d(x, weight, bias, **geometry, algorithm=algorithm, threads=threads, out=y)
+                    conv(x, weight, bias, **geometry, algorithm=algorithm, threads=threads, out=y)
                     assert y.tobytes() == expected.tobytes(), (x_shape, weight_shape, geometry, algorithm)
             # From the last element backwards: buffers begin where the guarded page ends.
             backwards = [guarded(array[..., ::-1].copy(), at_end)[..., ::-1] for array in arrays]
-            conv2d(*backwards, **geometry, out=y)
+            conv(*backwards, **geometry, out=y)
             assert y.tobytes() == expected.tobytes()
         kept.clear()
 
@@ -69,6 +70,8 @@ SURVIVES = """
             check(dtype, (1, 40, 17, 15), (9, 40, 1, 1), {"stride": 3})
             check(dtype, (1, 1, 50, 61), (1, 1, 15, 15), {"padding": 7, "padding_mode": "reflect"})
             check(dtype, (2, 4, 4, 4), (6, 4, 5, 5), {"padding": "full", "padding_mode": "circular"})
+            check(dtype, (2, 3, 201), (5, 3, 9), {"padding": 4, "stride": 2})
+            check(dtype, (2, 2, 5, 6, 19), (5, 2, 3, 2, 3), {"padding": 1, "dilation": (1, 2, 1)})
 
     for dtype in (np.uint8, np.int16, np.float32, np.float64, np.complex128):
         for at_end in (False, True):
@@ -76,10 +79,13 @@ SURVIVES = """
                 x = guarded(rng.integers(0, 9, (2, 3, 9, 10)).astype(dtype), at_end)
                 regions = im2col(x, (3, 2), 2, padding, threads=3)
                 assert np.array_equal(regions, im2col(x.copy(), (3, 2), 2, padding, threads=1))
+                assert np.array_equal(unfold(x, (3, 2), 1, padding, 2, threads=3), regions.swapaxes(1, 2))
                 if regions.dtype in (np.float32, np.float64):
                     held = guarded(regions, at_end)
                     image = col2im(held, x.shape, (3, 2), 2, padding, threads=3)
                     assert np.array_equal(image, col2im(regions, x.shape, (3, 2), 2, padding, threads=1))
+                    held = guarded(np.ascontiguousarray(regions.swapaxes(1, 2)), at_end)
+                    assert np.array_equal(image, fold(held, (9, 10), (3, 2), 1, padding, 2, threads=3))
     print("survived")
 """
 

@@ -41,6 +41,7 @@ def test_calls_import_nothing_more():
         before = set(sys.modules)
         flatconv.conv2d(np.ones((5, 5)), np.ones((3, 3)), 0.5, padding="same")
         flatconv.col2im(flatconv.im2col(np.ones((5, 5)), 3), (5, 5), 3)
+        flatconv.fold(flatconv.unfold(np.ones(5), (3,)), 5, (3,))
         flatconv.conv_matrix(np.ones((3, 3)), (5, 5), format="dense")
         flatconv.show_config()
         assert set(sys.modules) == before, set(sys.modules) - before

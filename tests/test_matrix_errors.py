@@ -1,8 +1,8 @@
-"""Wrong arguments of im2col, col2im and conv_matrix: the right exception, and a message that names the argument."""
+"""Wrong arguments of both matrices: the right exception, and a message that names the argument."""
 
 import numpy as np
 import pytest
-from flatconv import _matrix, col2im, conv_matrix, im2col
+from flatconv import _matrix, col2im, conv_matrix, fold, im2col, unfold
 
 
 def ones(*shape, dtype=np.float32):
@@ -33,7 +33,7 @@ IM2COL_ERRORS = [
     (TypeError, {"stride": 1.5}, "stride"),
     (TypeError, {"x": None}, "x"),
     (TypeError, {"x": np.full((8, 8), None)}, "object"),
-    (TypeError, {"x": ones(8, 8, dtype=np.clongdouble)}, "complex"),
+    (TypeError, {"x": ones(8, 8, dtype=np.clongdouble)}, r"x.astype\(np.complex128\)"),
     (TypeError, {"x": np.ma.masked_less(ones(8, 8), 0)}, "mask"),
     (OverflowError, {"stride": 2**70}, "stride"),
     (OverflowError, {"x": zero_strides(2**30, 2**30), "kernel_size": 3}, "region"),
@@ -43,9 +43,39 @@ IM2COL_ERRORS = [
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("exception", "changes", "message"), IM2COL_ERRORS)
-def test_im2col(exception, changes, message):
+@pytest.mark.parametrize("function", [im2col, unfold])
+def test_im2col_and_unfold(function, exception, changes, message):
     with pytest.raises(exception, match=message):
-        im2col(**({"x": ones(8, 8), "kernel_size": 3} | changes))
+        function(**({"x": ones(8, 8), "kernel_size": 3} | changes))
+
+
+@pytest.mark.parametrize(
+    ("exception", "changes", "message"),
+    [
+        (ValueError, {"x": ones(9, 35)}, r"x has shape \(9, 35\), but output_size needs \(9, 36\)"),
+        (ValueError, {"x": ones(10, 36)}, "x has 10 rows, which the 9 elements of the kernel do not divide"),
+        (ValueError, {"x": ones(36)}, r"x.shape = \(36,\)"),
+        (ValueError, {"x": ones(1, 1, 9, 36)}, r"x.shape = \(1, 1, 9, 36\)"),
+        (ValueError, {"output_size": ()}, "output_size"),
+        (ValueError, {"output_size": (2, 2, 2, 2)}, "output_size"),
+        (ValueError, {"output_size": (8, -8)}, r"output_size\[1\].*-8"),
+        (ValueError, {"output_size": (8, 8), "kernel_size": (3,)}, r"kernel_size .* 2 items"),
+        (ValueError, {"kernel_size": 0}, "kernel"),
+        (ValueError, {"kernel_size": 9, "x": ones(81, 1)}, "does not fit"),
+        (ValueError, {"stride": 0}, "stride"),
+        (ValueError, {"padding_mode": "sane"}, "'sane'"),
+        (TypeError, {"output_size": 8.0}, "output_size"),
+        (TypeError, {"output_size": None}, "output_size"),
+        (TypeError, {"kernel_size": "33"}, "kernel_size"),
+        (TypeError, {"x": ones(9, 36, dtype=int)}, r"x.astype\(np.float64\)"),
+        (TypeError, {"x": ones(9, 36, dtype=np.clongdouble)}, r"x.real.astype\(np.float64\)"),
+        (TypeError, {"x": None}, "x"),
+        (OverflowError, {"output_size": (8, 2**70)}, "output_size"),
+    ],
+)
+def test_fold(exception, changes, message):
+    with pytest.raises(exception, match=message):
+        fold(**({"x": ones(9, 36), "output_size": 8, "kernel_size": 3} | changes))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +93,7 @@ def test_im2col(exception, changes, message):
         (TypeError, {"x_shape": {8, 9}}, "x_shape"),
         (TypeError, {"x_shape": (8, 8.0)}, r"x_shape\[1\]"),
         (TypeError, {"regions": ones(36, 9, dtype=int)}, r"regions.astype\(np.float64\)"),
+        (TypeError, {"regions": ones(36, 9, dtype=np.clongdouble)}, r"regions.real.astype\(np.float64\)"),
         (TypeError, {"regions": None}, "regions"),
         (OverflowError, {"x_shape": (8, 2**70)}, "x_shape"),
     ],

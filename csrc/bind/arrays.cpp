@@ -98,16 +98,28 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
     return extent;
 }
 
-ByteStrides byte_strides(const ConvProblem& problem, const py::array& array) {
+DType dtype_of(const py::array& array) {
+    if (py::isinstance<py::array_t<float>>(array)) return DType::float32;
+    if (py::isinstance<py::array_t<double>>(array)) return DType::float64;
+    throw py::type_error("arrays must be float32 or float64");
+}
+
+ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last) {
     require(array.ndim() >= problem.spatial_rank && array.ndim() <= problem.spatial_rank + 2,
             "an array's rank must be the spatial rank, or one or two more");
     ByteStrides strides{};
     const py::ssize_t leading = array.ndim() - problem.spatial_rank;
-    for (py::ssize_t axis = 0; axis < leading; ++axis) {
-        strides[std::size_t(2 - leading + axis)] = array.strides(axis);
+    py::ssize_t end = array.ndim();  // of the spatial axes
+    if (channels_last && leading > 0) {
+        strides[1] = array.strides(--end);
+        if (leading > 1) strides[0] = array.strides(0);
+    } else {
+        for (py::ssize_t axis = 0; axis < leading; ++axis) {
+            strides[std::size_t(2 - leading + axis)] = array.strides(axis);
+        }
     }
     for (int back = 1; back <= problem.spatial_rank; ++back) {
-        strides[std::size_t(max_spatial_rank + 2 - back)] = array.strides(array.ndim() - back);
+        strides[std::size_t(max_spatial_rank + 2 - back)] = array.strides(end - back);
     }
     return strides;
 }
@@ -151,6 +163,32 @@ Options interruptible(int threads) {
         };
     }
     return options;
+}
+
+Options options_of(int threads, Algorithm algorithm, std::int64_t workspace_limit) {
+    Options options = interruptible(threads);
+    options.algorithm = algorithm;
+    if (workspace_limit >= 0) options.workspace_limit = std::size_t(workspace_limit);
+    return options;
+}
+
+Algorithm algorithm_of(std::string_view name) {
+    constexpr std::pair<std::string_view, Algorithm> algorithms[] = {
+        {"auto", Algorithm::automatic},    {"reference", Algorithm::reference}, {"im2col", Algorithm::im2col},
+        {"implicit", Algorithm::implicit}, {"channels", Algorithm::channels},   {"direct", Algorithm::direct},
+    };
+    for (const auto& [known, algorithm] : algorithms) {
+        if (name == known) return algorithm;
+    }
+    throw py::value_error("algorithm is unknown: \"" + std::string(name) + "\"");
+}
+
+ConstArray bias_of(const ConvProblem& problem, const py::object& bias) {
+    if (bias.is_none()) return {};
+    const auto array = bias.cast<py::array>();
+    if (array.size() != problem.out_channels) throw py::value_error("bias is not one number for each channel");
+    if (dtype_of(array) != problem.dtype) throw py::type_error("bias has another dtype than x");
+    return {array.data(), {array.ndim() ? array.strides(0) : 0}};
 }
 
 void check(const Status& status) {

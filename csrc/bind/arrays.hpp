@@ -37,7 +37,12 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes);
 
 /// Byte strides by the core's axes. An array of the spatial rank has neither batch nor channels, one of a rank more no
 /// batch; the missing ones count as 1. For weights and biases the leading axes are their own.
-ByteStrides byte_strides(const ConvProblem& problem, const py::array& array);
+///
+/// With `channels_last` the channels' axis is the last one, if there are channels.
+ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last = false);
+
+/// Raises TypeError for anything but float32 and float64.
+DType dtype_of(const py::array& array);
 
 /// The size of the axis `back` places before the spatial ones (1: channels, 2: batch), or 1 where there is none.
 std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back);
@@ -55,6 +60,15 @@ void take_back_gil(PyThreadState* state);
 /// Options that stop a call when a signal handler raises: on Python's main thread, so that no other one ever waits for
 /// the GIL before its call is done.
 Options interruptible(int threads);
+
+/// The same with an algorithm, and with a limit where it is not negative.
+Options options_of(int threads, Algorithm algorithm, std::int64_t workspace_limit);
+
+/// Raises ValueError for an unknown name.
+Algorithm algorithm_of(std::string_view name);
+
+/// The bias of a problem, a NumPy array or None.
+ConstArray bias_of(const ConvProblem& problem, const py::object& bias);
 
 /// Runs a core call without the GIL.
 template <typename Call>

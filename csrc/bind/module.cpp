@@ -1,4 +1,5 @@
 // The extension module flatconv._core: registers functions, nothing else.
+#include "bind/adjoints.hpp"
 #include "bind/operations.hpp"
 
 namespace {
@@ -42,11 +43,26 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     module.attr("depth_block") = flatconv::depth_block;
     module.def("conv", flatconv::bind::conv, py::arg("x"), py::arg("weight"), py::arg("bias").none(true),
                py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("padding_mode"),
+               py::arg("channels_last"), py::arg("activation").none(true), py::arg("residual").none(true),
                py::arg("out").none(true), py::arg("threads"), py::arg("algorithm"), py::arg("workspace_limit"));
+    using flatconv::bind::PackedLayer;
+    py::class_<PackedLayer>(module, "PackedLayer")
+        .def(py::init<const py::array&, const py::object&, const py::tuple&, const py::object&, const py::tuple&,
+                      std::int64_t, std::string_view, bool, const py::object&, std::string_view, std::int64_t>(),
+             py::arg("weight"), py::arg("bias").none(true), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
+             py::arg("groups"), py::arg("padding_mode"), py::arg("channels_last"), py::arg("activation").none(true),
+             py::arg("algorithm"), py::arg("workspace_limit"))
+        .def("run", &PackedLayer::run, py::arg("x"), py::arg("residual").none(true), py::arg("out").none(true),
+             py::arg("threads"))
+        .def("workspace_bytes", &PackedLayer::workspace_bytes, py::arg("batch"), py::arg("input"), py::arg("threads"))
+        .def("explain", &PackedLayer::explain, py::arg("batch"), py::arg("input"), py::arg("threads"));
     module.def("im2col", flatconv::bind::im2col, py::arg("x"), py::arg("kernel_size"), py::arg("stride"),
-               py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"));
+               py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"),
+               py::arg("transposed"));
     module.def("col2im", flatconv::bind::col2im, py::arg("regions"), py::arg("x_shape"), py::arg("kernel_size"),
-               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"));
+               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"),
+               py::arg("transposed"));
+    flatconv::bind::register_adjoints(module);
     module.def("get_num_threads", flatconv::get_num_threads);
     module.def(
         "set_num_threads", [](int threads) { flatconv::bind::check(flatconv::set_num_threads(threads)); },

@@ -8,14 +8,39 @@ namespace flatconv::bind {
 
 py::array conv(const py::array& x, const py::array& weight, const py::object& bias, const py::tuple& stride,
                const py::object& padding, const py::tuple& dilation, std::int64_t groups, std::string_view padding_mode,
-               const py::object& out, int threads, std::string_view algorithm, std::int64_t workspace_limit);
+               bool channels_last, const py::object& activation, const py::object& residual, const py::object& out,
+               int threads, std::string_view algorithm, std::int64_t workspace_limit);
 
+/// PackedConv for Python.
+class PackedLayer {
+  public:
+    PackedLayer(const py::array& weight, const py::object& bias, const py::tuple& stride, const py::object& padding,
+                const py::tuple& dilation, std::int64_t groups, std::string_view padding_mode, bool channels_last,
+                const py::object& activation, std::string_view algorithm, std::int64_t workspace_limit);
+
+    py::array run(const py::array& x, const py::object& residual, const py::object& out, int threads) const;
+    std::size_t workspace_bytes(std::int64_t batch, const py::tuple& input, int threads) const;
+    std::string explain(std::int64_t batch, const py::tuple& input, int threads) const;
+
+  private:
+    Options options(int threads) const;
+
+    PackedConv packed_;
+    ConvProblem problem_;
+    bool channels_last_;
+    py::dtype dtype_;
+    Algorithm algorithm_;
+    std::int64_t workspace_limit_;
+};
+
+/// With `transposed`, unfold.
 py::array im2col(const py::array& x, const py::tuple& kernel_size, const py::tuple& stride, const py::object& padding,
-                 const py::tuple& dilation, std::string_view padding_mode, int threads);
+                 const py::tuple& dilation, std::string_view padding_mode, int threads, bool transposed);
 
+/// With `transposed`, fold; errors then call the arguments what Python's fold calls them.
 py::array col2im(const py::array& regions, const py::tuple& x_shape, const py::tuple& kernel_size,
                  const py::tuple& stride, const py::object& padding, const py::tuple& dilation,
-                 std::string_view padding_mode, int threads);
+                 std::string_view padding_mode, int threads, bool transposed);
 
 }  // namespace flatconv::bind
 

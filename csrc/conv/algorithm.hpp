@@ -6,32 +6,48 @@
 #include <flatconv/flatconv.hpp>
 
 #include <memory>
+#include <string>
 
 #include "conv/runtime.hpp"
+#include "gemm/weights.hpp"
 #include "kernels/kernel_set.hpp"
 #include "problem/conv_shape.hpp"
 
 namespace flatconv {
 
+/// How the weights come. Not part of a result, only of the time that it takes.
+enum class WeightForm {
+    strided,  // in any order: packed in each call
+    rows,     // can be read where they lie; see gemm/weights.hpp
+    packed,   // by the caller, once for many calls
+};
+
 /// All that a plan may depend on.
 struct PlanRequest {
     ConvShape shape;  // not empty
+    Activation activation;
     DType dtype;
     const KernelSet* kernels;
     int threads;       // the work is split for so many,
     int participants;  // and so many run at the same time
-    /// What the regions of one band and one block of depth may take for each participant.
-    std::int64_t region_bytes = 512 * 1024;
-    bool weights_in_rows;  // the weights can be read where they lie; see gemm/weights.hpp
-    bool x_pixels_dense;   // all pixels of a channel are consecutive elements, and channels whole elements apart
+    /// What one band may keep for each participant: padded channels, packed vectors, sums.
+    std::int64_t band_bytes = 512 * 1024;
+    /// What the call needs beside the plan's workspace; counts against its limit.
+    std::size_t reserved_bytes = 0;
+    WeightForm weights;
+    bool x_aligned;       // x's elements are aligned, and whole elements apart
+    bool x_pixels_dense;  // and all pixels of a channel are consecutive elements
+    bool y_in_rows;       // the same of y, and of the residual if there is one
 };
 
-/// The arrays of one call, all with explicit strides. `bias.data` may be null.
+/// The arrays of one call, all with explicit strides. `bias.data` and `residual.data` may be null.
 struct ConvArrays {
     ConstArray x;
     ConstArray weight;
     ConstArray bias;
+    ConstArray residual;
     Array y;
+    const PackedWeights* packed;  // or null: then `weight` and `bias` are read
 };
 
 /// One algorithm, all decided for one shape. Plans are immutable, so that calls can share them.
@@ -39,10 +55,13 @@ class ConvPlan {
   public:
     virtual ~ConvPlan() = default;
 
-    /// Expected time, in the time that one thread takes for a multiply-add on one vector lane.
-    virtual double cost() const = 0;
+    /// Expected time, in the cycles that multiply-adds of one vector take.
+    virtual double cycles() const = 0;
 
     virtual std::size_t workspace_bytes() const = 0;
+
+    /// What was decided, in words: "lanes across channels, tiles of 14 × 32, …".
+    virtual std::string describe() const = 0;
 
     /// Computes y. `workspace` has `workspace_bytes()` and starts on a cache line; nothing else is allocated.
     virtual void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const = 0;
@@ -50,15 +69,22 @@ class ConvPlan {
 
 struct ConvAlgorithm {
     Algorithm id;
+    const char* name;
+    /// Null where the algorithm does not do such a shape.
     std::unique_ptr<ConvPlan> (*plan)(const PlanRequest& request);
 };
 
 extern const ConvAlgorithm reference_algorithm;
 extern const ConvAlgorithm im2col_algorithm;
 extern const ConvAlgorithm implicit_algorithm;
+extern const ConvAlgorithm channels_algorithm;
+extern const ConvAlgorithm direct_algorithm;
 
 /// The plan of the algorithm that `wanted` names, or the cheapest, within the limit.
 Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen);
+
+/// What choose would say to such a request, in words, and what became of the other algorithms.
+Status explain_choice(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::string& text);
 
 }  // namespace flatconv
 

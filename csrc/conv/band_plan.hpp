@@ -2,6 +2,9 @@
 #ifndef FLATCONV_CONV_BAND_PLAN_HPP
 #define FLATCONV_CONV_BAND_PLAN_HPP
 
+#include <algorithm>
+
+#include "base/checked.hpp"
 #include "im2col/padded_band.hpp"
 #include "problem/conv_shape.hpp"
 
@@ -14,8 +17,7 @@ struct BandPlan {
     std::int64_t row_parts;  // parts of a group's output channels
     std::int64_t rows;       // output channels in a part
     std::int64_t tasks;      // batch · groups · boxes · row_parts
-    double elements;         // of the padded and packed band
-    double cost;             // of the busiest thread; see ConvAlgorithm::cost
+    double cycles;           // of the busiest thread; see ConvPlan::cycles
 
     std::int64_t boxes() const { return counts[0] * counts[1] * counts[2]; }
 
@@ -23,18 +25,97 @@ struct BandPlan {
     PixelBox at(const ConvShape& shape, std::int64_t index) const;
 };
 
-/// What the bands' cost and size depend on, beside the shape.
-struct BandCosts {
-    int tile_rows;
-    int tile_cols;
-    int lanes;
-    std::int64_t block;  // of depth
-    std::int64_t ring;   // padded channels that are kept at a time
-    bool packs_all;      // every vector is packed, and not only those that cross the end of a row
+/// What one task computes: a box of one image's output, for some output channels of one group.
+struct BandTask {
+    std::int64_t image;
+    std::int64_t box_index;  // tasks of one box follow each other
+    PixelBox box;
+    std::int64_t group;
+    std::int64_t first_row;  // output channel of the group
+    std::int64_t rows;
+
+    BandTask(const ConvShape& shape, const BandPlan& bands, std::int64_t task);
+
+    /// All output channels of a group.
+    BandTask(const PixelBox& whole, std::int64_t of_image, std::int64_t of_group, std::int64_t all_rows)
+        : image(of_image), box_index(0), box(whole), group(of_group), first_row(0), rows(all_rows) {}
 };
 
-/// The cheapest plan whose bands take at most `max_elements`, padded and packed (or the least that a band can take).
-BandPlan plan_bands(const ConvShape& shape, const BandCosts& costs, std::int64_t max_elements, int threads) noexcept;
+/// What a band comes to: the time that it takes, and the elements that it keeps (padded, packed, summed).
+struct BandWork {
+    double cycles;
+    double elements;
+};
+
+/// The sizes that bands are made of.
+struct BandUnits {
+    int rows;    // output channels are cut at multiples of it
+    int pixels;  // boxes of less than a row are multiples of it
+};
+
+// Measured costs, in cycles: multiply-adds of one vector. Only their order of magnitude matters.
+namespace cost {
+
+inline constexpr double task = 2000;    // a box that a participant has not met before
+inline constexpr double tile = 30;      // a tile for one block of depth, beside its multiply-adds and its stores
+inline constexpr double store = 3;      // of a vector of sums, or its load and store
+inline constexpr double pad = 0.25;     // of an element that is padded
+inline constexpr double pad_row = 15;   // of a row of those
+inline constexpr double pack = 0.25;    // of an element that is packed
+inline constexpr double finish = 0.5;   // of an element that is transposed on its way to y
+inline constexpr double weight = 0.15;  // of an element of the weights that comes from memory
+
+/// A tile for one depth: its multiply-adds, unless their latency or the loads take longer.
+inline double tile_depth(double rows, double vectors) {
+    return std::max({rows * vectors, 4.0, 1.5 * vectors + 0.5 * rows});
+}
+
+}  // namespace cost
+
+/// Elements that a band of the box takes, by channel and by row; close enough for a cost.
+struct PaddedSize {
+    double elements;
+    double rows;
+};
+PaddedSize padded_size(const ConvShape& shape, const Extent& box) noexcept;
+
+/// The part of the vectors that cross the end of a row, if they are cut from all pixels of the box in turn.
+double crossing_share(const ConvShape& shape, const Extent& box, int lanes) noexcept;
+
+/// The plan of least time whose bands keep at most `max_elements` (or the least that a band can), where
+/// `work(box, rows)` tells what a band with so many output channels comes to.
+template <typename Work>
+BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t max_elements, int threads,
+                    const Work& work) noexcept {
+    /// More pixels gain nothing, and bands should be many enough to share.
+    constexpr std::int64_t most_pixels = 4096;
+    BandPlan best{};
+    // Boxes grow from one candidate to the next. False when this one is too large, and so are all that follow.
+    const auto consider = [&](const Extent& box) {
+        BandPlan plan{};
+        plan.box = box;
+        for (int axis = 0; axis < max_spatial_rank; ++axis) plan.counts[axis] = ceil_div(shape.output[axis], box[axis]);
+        const std::int64_t independent = shape.batch * shape.groups * plan.boxes();
+        const std::int64_t wanted_parts = independent < threads ? ceil_div(threads, independent) : 1;
+        const std::int64_t row_units = ceil_div(shape.out_channels, units.rows);
+        const std::int64_t part_units = ceil_div(row_units, std::min(wanted_parts, row_units));
+        plan.rows = std::min(shape.out_channels, part_units * units.rows);
+        plan.row_parts = ceil_div(shape.out_channels, plan.rows);
+        plan.tasks = independent * plan.row_parts;
+        const BandWork band = work(box, plan.rows);
+        plan.cycles = (band.cycles + cost::task) * double(ceil_div(plan.tasks, threads));
+        const bool first = best.tasks == 0;
+        if (!first && (band.elements > double(max_elements) || box[0] * box[1] * box[2] > most_pixels)) return false;
+        if (first || plan.cycles < best.cycles) best = plan;
+        return true;
+    };
+    const auto [planes, rows, cols] = shape.output;
+    bool fits = true;
+    for (std::int64_t w = units.pixels; fits && w < cols; w += units.pixels) fits = consider({1, 1, w});
+    for (std::int64_t h = 1; fits && h <= rows; ++h) fits = consider({1, h, cols});
+    for (std::int64_t d = 2; fits && d <= planes; ++d) fits = consider({d, rows, cols});
+    return best;
+}
 
 }  // namespace flatconv
 

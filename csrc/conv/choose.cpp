@@ -1,5 +1,6 @@
 // Plans every algorithm that may run, and chooses the cheapest.
 #include <algorithm>
+#include <cstdio>
 #include <string>
 
 #include "conv/algorithm.hpp"
@@ -16,40 +17,45 @@ struct Candidate {
 };
 
 constexpr Candidate candidates[] = {
-    {implicit_algorithm, true},
-    {im2col_algorithm, false},
-    {reference_algorithm, false},
+    {channels_algorithm, true}, {direct_algorithm, true},     {implicit_algorithm, true},
+    {im2col_algorithm, false},  {reference_algorithm, false},
 };
 
 /// Smaller bands than this are not tried.
-constexpr std::int64_t least_region_bytes = 1024;
+constexpr std::int64_t least_band_bytes = 1024;
+
+struct Choice {
+    const ConvAlgorithm* algorithm = nullptr;
+    std::unique_ptr<ConvPlan> plan;
+};
 
 /// The cheapest plan that fits the limit; `least_workspace` becomes the smallest that any needed.
-std::unique_ptr<ConvPlan> cheapest(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
-                                   std::size_t& least_workspace) {
-    std::unique_ptr<ConvPlan> best;
+Choice cheapest(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
+                std::size_t& least_workspace) {
+    Choice best;
     for (const auto& [algorithm, automatic] : candidates) {
         if (!(wanted == algorithm.id || (wanted == Algorithm::automatic && automatic))) continue;
         std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
-        least_workspace = std::min(least_workspace, plan->workspace_bytes());
-        if (plan->workspace_bytes() > workspace_limit) continue;
-        if (!best || plan->cost() < best->cost()) best = std::move(plan);
+        if (!plan) continue;
+        const std::size_t bytes = plan->workspace_bytes() + request.reserved_bytes;
+        least_workspace = std::min(least_workspace, bytes);
+        if (bytes > workspace_limit) continue;
+        if (!best.plan || plan->cycles() < best.plan->cycles()) best = {&algorithm, std::move(plan)};
     }
     return best;
 }
 
-}  // namespace
-
-Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen) {
+/// Chooses; `request` becomes the one that the limit leaves.
+Status choose_within(PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, Choice& choice) {
     std::size_t least_workspace = std::numeric_limits<std::size_t>::max();
     for (;;) {
-        chosen = cheapest(request, wanted, workspace_limit, least_workspace);
-        if (chosen) return {};
+        choice = cheapest(request, wanted, workspace_limit, least_workspace);
+        if (choice.plan) return {};
         // A tight limit is met with fewer threads at a time first, then with smaller bands.
         if (request.participants > 1) {
             request.participants /= 2;
-        } else if (request.region_bytes > least_region_bytes) {
-            request.region_bytes /= 2;
+        } else if (request.band_bytes > least_band_bytes) {
+            request.band_bytes /= 2;
         } else {
             break;
         }
@@ -57,6 +63,49 @@ Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit
     return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
                                            " bytes is too small: this convolution needs " +
                                            std::to_string(least_workspace)};
+}
+
+std::string in_milliseconds(double cycles) {
+    // A cycle is that of a CPU at 3 GHz: a number to compare, not to rely on.
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3g ms", cycles / 3e6);
+    return text;
+}
+
+}  // namespace
+
+Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen) {
+    Choice choice;
+    Status status = choose_within(request, wanted, workspace_limit, choice);
+    chosen = std::move(choice.plan);
+    return status;
+}
+
+Status explain_choice(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::string& text) {
+    Choice choice;
+    if (Status status = choose_within(request, wanted, workspace_limit, choice); !status) return status;
+    std::string taken, others;
+    for (const auto& [algorithm, automatic] : candidates) {
+        const std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
+        std::string line = std::string(algorithm.name) + ": ";
+        if (plan) {
+            line += plan->describe() + "; expected " + in_milliseconds(plan->cycles()) + ", workspace " +
+                    std::to_string(plan->workspace_bytes()) + " bytes";
+        }
+        if (&algorithm == choice.algorithm) {
+            taken = line + "\n";
+            continue;
+        }
+        line += !plan                                       ? "does not apply to this shape"
+                : wanted != Algorithm::automatic            ? "; another is named"
+                : !automatic                                ? "; only when named"
+                : plan->workspace_bytes() > workspace_limit ? "; does not fit workspace_limit"
+                                                            : "; slower";
+        others += "  not " + line + "\n";
+    }
+    text = "isa " + std::string(request.kernels->name) + ", " + std::to_string(request.participants) +
+           (request.participants == 1 ? " thread\n" : " threads\n") + taken + others;
+    return {};
 }
 
 }  // namespace flatconv

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "conv/algorithm.hpp"
+#include "conv/definition.hpp"
 #include "problem/padding.hpp"
 
 namespace flatconv {
@@ -11,17 +11,11 @@ namespace flatconv {
 namespace {
 
 template <typename T>
-T load(const void* data, std::int64_t offset) {
-    T value;
-    std::memcpy(&value, static_cast<const std::byte*>(data) + offset, sizeof value);
-    return value;
-}
-
-template <typename T>
 class Reference {
   public:
-    Reference(const ConvShape& shape, const ConvArrays& arrays, parallel::Cancellation& cancellation)
-        : shape_(shape), arrays_(arrays), cancellation_(cancellation) {}
+    Reference(const ConvShape& shape, const Activation& activation, const ConvArrays& arrays,
+              parallel::Cancellation& cancellation)
+        : shape_(shape), activation_(activation), arrays_(arrays), cancellation_(cancellation) {}
 
     /// One output: depth blocks of fused multiply-adds, in the order (channel, kd, kh, kw).
     T output(std::int64_t image, std::int64_t out_channel, const Extent& at) const {
@@ -34,9 +28,7 @@ class Reference {
             for (std::int64_t kd = 0; kd < shape_.kernel[0]; ++kd) {
                 for (std::int64_t kh = 0; kh < shape_.kernel[1]; ++kh) {
                     for (std::int64_t kw = 0; kw < shape_.kernel[2]; ++kw) {
-                        const Extent position{at[0] * shape_.stride[0] + kd * shape_.dilation[0],
-                                              at[1] * shape_.stride[1] + kh * shape_.dilation[1],
-                                              at[2] * shape_.stride[2] + kw * shape_.dilation[2]};
+                        const Extent position{covered(at, kd, 0), covered(at, kh, 1), covered(at, kw, 2)};
                         const T weight =
                             load<T>(arrays_.weight.data, out_channel * strides[0] + c * strides[1] + kd * strides[2] +
                                                              kh * strides[3] + kw * strides[4]);
@@ -51,11 +43,16 @@ class Reference {
                 }
             }
         }
-        if (!arrays_.bias.data) return total;
-        return total + load<T>(arrays_.bias.data, out_channel * arrays_.bias.byte_strides[0]);
+        return finished(total, activation_, arrays_, image, out_channel, at);
     }
 
   private:
+    /// The padded coordinate that a tap covers when the kernel stands at `at`.
+    std::int64_t covered(const Extent& at, std::int64_t tap, std::size_t axis) const {
+        const std::int64_t place = shape_.mirrored ? shape_.kernel[axis] - 1 - tap : tap;
+        return at[axis] * shape_.stride[axis] + place * shape_.dilation[axis];
+    }
+
     /// The element of x that a tap reads at a position of the padded image: padding is a number like any other.
     T pixel(std::int64_t image, std::int64_t channel, const Extent& position) const {
         const ByteStrides& strides = arrays_.x.byte_strides;
@@ -70,6 +67,7 @@ class Reference {
     }
 
     const ConvShape& shape_;
+    const Activation& activation_;
     const ConvArrays& arrays_;
     parallel::Cancellation& cancellation_;
 };
@@ -77,15 +75,20 @@ class Reference {
 class ReferencePlan final : public ConvPlan {
   public:
     explicit ReferencePlan(const PlanRequest& request)
-        : shape_(request.shape), dtype_(request.dtype), participants_(request.participants) {}
+        : shape_(request.shape),
+          activation_(request.activation),
+          dtype_(request.dtype),
+          participants_(request.participants) {}
 
     /// A call of the library's fma and three lookups, for each element of the sum.
-    double cost() const override {
+    double cycles() const override {
         return 200.0 * double(shape_.batch) * double(shape_.groups * shape_.out_channels) * double(shape_.pixels) *
                double(shape_.depth + 1) / participants_;
     }
 
     std::size_t workspace_bytes() const override { return 0; }
+
+    std::string describe() const override { return "plain loops over std::fma"; }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
         const std::int64_t channels = shape_.groups * shape_.out_channels;
@@ -105,7 +108,7 @@ class ReferencePlan final : public ConvPlan {
   private:
     template <typename T>
     void run_channel(const ConvArrays& arrays, const Runtime& runtime, std::int64_t image, std::int64_t channel) const {
-        const Reference<T> reference(shape_, arrays, runtime.cancellation);
+        const Reference<T> reference(shape_, activation_, arrays, runtime.cancellation);
         const ByteStrides& strides = arrays.y.byte_strides;
         std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
         Extent at;
@@ -121,6 +124,7 @@ class ReferencePlan final : public ConvPlan {
     }
 
     const ConvShape shape_;
+    const Activation activation_;
     const DType dtype_;
     const int participants_;
 };
@@ -129,6 +133,7 @@ class ReferencePlan final : public ConvPlan {
 
 const ConvAlgorithm reference_algorithm = {
     Algorithm::reference,
+    "reference",
     [](const PlanRequest& request) -> std::unique_ptr<ConvPlan> { return std::make_unique<ReferencePlan>(request); },
 };
 

@@ -1,4 +1,5 @@
-// The public entries to the region matrix: im2col and col2im, in pieces short enough to be shared out and stopped.
+// The public entries to the region matrix: im2col, unfold and their adjoints, in pieces short enough to be shared out
+// and stopped.
 #include <flatconv/flatconv.hpp>
 
 #include <algorithm>
@@ -56,36 +57,100 @@ struct Parts {
     }
 };
 
-/// body(first, last) for the pieces of [0, total), until the call is stopped.
+/// body(first, last) for the pieces of [0, total), until the call is stopped. Most totals are a piece or less, and
+/// reading the clock takes longer than the smallest of them.
 template <typename Body>
 void in_pieces(std::int64_t total, parallel::Cancellation& cancellation, const Body& body) {
-    for (std::int64_t first = 0; first < total && !cancellation.poll(); first += piece) {
+    for (std::int64_t first = 0; first < total; first += piece) {
+        if (first > 0 && cancellation.poll()) return;
         body(first, std::min(total, first + piece));
     }
 }
 
+/// write_regions or write_transposed_regions.
+using Write = void (*)(const ConvShape& shape, const std::byte* x, const ByteStrides& strides,
+                       std::size_t element_bytes, std::int64_t first, std::int64_t last, std::byte* regions);
+
+Status write_matrix(Write write, const ConvProblem& problem, const ConstArray& x, void* regions,
+                    std::size_t element_bytes, const Options& options) {
+    if (Status status = check_element_bytes(element_bytes); !status) return status;
+    ConvShape shape;
+    if (Status status = make_region_shape(problem, std::int64_t(element_bytes), shape); !status) return status;
+    if (Status status = check_threads(options); !status) return status;
+    if (Status status = check_pointers(shape, x.data, regions); !status) return status;
+    if (shape.batch == 0 || shape.depth == 0) return {};
+    const ByteStrides strides =
+        x.dense ? dense_strides(shape.in_channels, shape.input, std::int64_t(element_bytes)) : x.byte_strides;
+    const std::int64_t total = shape.batch * shape.pixels * shape.depth;
+    const int participants = participants_for(options, threads_for(options, matrix_elements(shape)));
+    const auto write_piece = [&](int, std::int64_t task) {
+        const std::int64_t first = task * piece, last = first + std::min(piece, total - first);
+        write(shape, static_cast<const std::byte*>(x.data), strides, element_bytes, first, last,
+              static_cast<std::byte*>(regions));
+    };
+    return with_runtime(options, [&](const Runtime& runtime) {
+        parallel::for_each_task(runtime.executor, participants, ceil_div(total, piece), write_piece,
+                                &runtime.cancellation);
+    });
+}
+
+/// How a channel's elements lie among those of all channels and images.
+struct ChannelMatrix {
+    ConvShape shape;
+    std::int64_t distance;  // from channel to channel, in elements
+};
+
+ChannelMatrix columns_of_channel(const ConvShape& shape) { return {shape, shape.taps}; }
+
+ChannelMatrix rows_of_channel(const ConvShape& shape) { return {transposed_channel(shape), shape.taps * shape.pixels}; }
+
 template <typename T>
-Status sum_images(const ConvShape& shape, const std::byte* regions, std::byte* x, const ByteStrides& strides,
-                  const Options& options) {
+Status sum_images(const ConvShape& shape, const ChannelMatrix& matrix, const std::byte* regions, std::byte* x,
+                  const ByteStrides& strides, const Options& options) {
     const double pixels = double(shape.input[0]) * double(shape.input[1]) * double(shape.input[2]);
     const double work = matrix_elements(shape) + double(shape.batch) * double(shape.in_channels) * pixels;
     const int participants = participants_for(options, threads_for(options, work));
     const Parts parts(shape, participants);
+    const std::int64_t total = shape.batch * shape.in_channels * parts.count;
+    // Small ones together, but so that everyone has some.
+    const std::int64_t elements = (shape.pixels * shape.taps) / parts.count + 1;
+    const std::int64_t together = std::clamp<std::int64_t>(piece / elements, 1, ceil_div(total, participants));
     return with_runtime(options, [&](const Runtime& runtime) {
-        const auto sum_part = [&](int, std::int64_t task) {
-            const std::int64_t index = task / parts.count;
+        const auto sum_part = [&](std::int64_t part) {
+            const std::int64_t index = part / parts.count;
             const std::int64_t image = index / shape.in_channels, channel = index % shape.in_channels;
-            const std::int64_t column = image * shape.pixels * shape.depth + channel * shape.taps;
-            const RegionSums<T> sums(shape, regions + column * std::int64_t(sizeof(T)), strides,
-                                     parts(shape, task % parts.count, x + (image * strides[0] + channel * strides[1])));
+            const std::int64_t begin = image * shape.pixels * shape.depth + channel * matrix.distance;
+            const RegionSums<T> sums(matrix.shape, regions + begin * std::int64_t(sizeof(T)), strides,
+                                     parts(shape, part % parts.count, x + (image * strides[0] + channel * strides[1])));
             const auto clear = [&](std::int64_t first, std::int64_t last) { sums.clear(first, last); };
             const auto add = [&](std::int64_t first, std::int64_t last) { sums.add(first, last); };
             in_pieces(sums.pixels(), runtime.cancellation, clear);
             in_pieces(sums.elements(), runtime.cancellation, add);
         };
-        parallel::for_each_task(runtime.executor, participants, shape.batch * shape.in_channels * parts.count, sum_part,
+        const auto sum_parts = [&](int, std::int64_t task) {
+            const std::int64_t end = std::min(total, (task + 1) * together);
+            for (std::int64_t part = task * together; part < end; ++part) sum_part(part);
+        };
+        parallel::for_each_task(runtime.executor, participants, ceil_div(total, together), sum_parts,
                                 &runtime.cancellation);
     });
+}
+
+/// `matrix_of` is columns_of_channel or rows_of_channel.
+Status sum_matrix(ChannelMatrix (*matrix_of)(const ConvShape&), const ConvProblem& problem, const void* regions,
+                  const Array& x, const Options& options) {
+    ConvShape shape;
+    const std::int64_t bytes = element_bytes(problem.dtype);
+    if (Status status = make_region_shape(problem, bytes, shape); !status) return status;
+    if (Status status = check_threads(options); !status) return status;
+    if (Status status = check_pointers(shape, x.data, regions); !status) return status;
+    if (shape.batch == 0 || shape.in_channels == 0) return {};
+    if (shape.input[0] == 0 || shape.input[1] == 0 || shape.input[2] == 0) return {};
+    const ByteStrides strides = x.dense ? dense_strides(shape.in_channels, shape.input, bytes) : x.byte_strides;
+    const auto* from = static_cast<const std::byte*>(regions);
+    auto* to = static_cast<std::byte*>(x.data);
+    const auto sum = problem.dtype == DType::float32 ? sum_images<float> : sum_images<double>;
+    return sum(shape, matrix_of(shape), from, to, strides, options);
 }
 
 }  // namespace
@@ -103,44 +168,20 @@ Status region_matrix_size(const ConvProblem& problem, std::size_t element_bytes,
 
 Status im2col(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
               const Options& options) noexcept {
-    return guarded([&]() -> Status {
-        if (Status status = check_element_bytes(element_bytes); !status) return status;
-        ConvShape shape;
-        if (Status status = make_region_shape(problem, std::int64_t(element_bytes), shape); !status) return status;
-        if (Status status = check_threads(options); !status) return status;
-        if (Status status = check_pointers(shape, x.data, regions); !status) return status;
-        if (shape.batch == 0 || shape.depth == 0) return {};
-        const ByteStrides strides =
-            x.dense ? dense_strides(shape.in_channels, shape.input, std::int64_t(element_bytes)) : x.byte_strides;
-        const std::int64_t total = shape.batch * shape.pixels * shape.depth;
-        const int participants = participants_for(options, threads_for(options, matrix_elements(shape)));
-        const auto write_piece = [&](int, std::int64_t task) {
-            const std::int64_t first = task * piece, last = first + std::min(piece, total - first);
-            write_regions(shape, static_cast<const std::byte*>(x.data), strides, element_bytes, first, last,
-                          static_cast<std::byte*>(regions));
-        };
-        return with_runtime(options, [&](const Runtime& runtime) {
-            parallel::for_each_task(runtime.executor, participants, ceil_div(total, piece), write_piece,
-                                    &runtime.cancellation);
-        });
-    });
+    return guarded([&] { return write_matrix(write_regions, problem, x, regions, element_bytes, options); });
+}
+
+Status unfold(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
+              const Options& options) noexcept {
+    return guarded([&] { return write_matrix(write_transposed_regions, problem, x, regions, element_bytes, options); });
 }
 
 Status col2im(const ConvProblem& problem, const void* regions, const Array& x, const Options& options) noexcept {
-    return guarded([&]() -> Status {
-        ConvShape shape;
-        const std::int64_t bytes = element_bytes(problem.dtype);
-        if (Status status = make_region_shape(problem, bytes, shape); !status) return status;
-        if (Status status = check_threads(options); !status) return status;
-        if (Status status = check_pointers(shape, x.data, regions); !status) return status;
-        if (shape.batch == 0 || shape.in_channels == 0) return {};
-        if (shape.input[0] == 0 || shape.input[1] == 0 || shape.input[2] == 0) return {};
-        const ByteStrides strides = x.dense ? dense_strides(shape.in_channels, shape.input, bytes) : x.byte_strides;
-        const auto* from = static_cast<const std::byte*>(regions);
-        auto* to = static_cast<std::byte*>(x.data);
-        return problem.dtype == DType::float32 ? sum_images<float>(shape, from, to, strides, options)
-                                               : sum_images<double>(shape, from, to, strides, options);
-    });
+    return guarded([&] { return sum_matrix(columns_of_channel, problem, regions, x, options); });
+}
+
+Status fold(const ConvProblem& problem, const void* regions, const Array& x, const Options& options) noexcept {
+    return guarded([&] { return sum_matrix(rows_of_channel, problem, regions, x, options); });
 }
 
 }  // namespace v0

@@ -1,4 +1,5 @@
-// The product over one block of depth, for one band of the output; called for each block by conv/band_product.hpp.
+// The product over one block of depth, for one band of the output, in both orientations; called for each block by
+// conv/pixel_product.hpp and conv/channel_product.hpp.
 #ifndef FLATCONV_GEMM_GEMM_HPP
 #define FLATCONV_GEMM_GEMM_HPP
 
@@ -10,31 +11,54 @@
 
 namespace flatconv {
 
-/// Where a band of the output lies: rows are output channels, columns are pixels.
+/// Lanes across pixels: the weights' rows times vectors of regions.
 template <typename T>
-struct OutputBand {
-    std::byte* data;
-    std::int64_t row_stride;  // in bytes
-    /// For each pixel, bytes from `data`; null where pixels are consecutive elements and rows whole elements apart.
-    const std::int64_t* pixel_at;
-};
-
-template <typename T>
-struct BlockProduct {
+struct PixelProduct {
     WeightRows<T> weights;  // from the block's first row and depth on
     std::int64_t rows;
-    const RegionVector<T>* regions;  // `lanes` pixels each
+    const VectorOperand<T>* regions;  // `lanes` pixels each
     std::int64_t cols;
     std::int64_t depth;
-    OutputBand<T> y;
-    bool accumulate;  // y holds the sum of the earlier blocks
-    const T* bias;    // of the block's rows, on the last block; or null
-    T* scratch;       // one tile, for outputs that the micro-kernel cannot write where they lie
+    T* y;  // rows × cols
+    std::ptrdiff_t y_stride;
+    bool accumulate;              // y holds the sum of the earlier blocks
+    const Epilogue<T>* epilogue;  // on the last block, from the first row and pixel on; or null
 };
 
-/// y = weights · regions, or y + that.
+/// y = weights · regions, or y + that; then the epilogue.
 template <typename T>
-void multiply_block(const Kernels<T>& kernels, const BlockProduct<T>& product) noexcept;
+void multiply(const Kernels<T>& kernels, const PixelProduct<T>& product) noexcept;
+
+/// Where pixels lie: a box of them, each axis with a step of its own, in elements.
+template <typename T>
+struct PixelGrid {
+    const T* first;
+    Extent size;
+    Extent step;
+};
+
+/// Lanes across channels: pixels times one panel of weights.
+template <typename T>
+struct ChannelProduct {
+    PixelGrid<T> pixels;
+    const std::ptrdiff_t* pixel_offsets;  // of each depth
+    VectorOperand<T> panel;
+    int vectors;  // of the panel
+    std::int64_t depth;
+    T* sums;  // one row of vectors · lanes channels for each pixel
+    std::ptrdiff_t sums_stride;
+    bool accumulate;  // sums holds those of the earlier blocks
+};
+
+/// sums = pixels · panel, or sums + that.
+template <typename T>
+void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexcept;
+
+/// Rows of a tile when `rows` are cut into as few tiles as possible, all nearly alike: a tile of one or two rows has
+/// too few accumulators to keep the multipliers busy.
+constexpr std::int64_t even_tile(std::int64_t rows, std::int64_t tile_rows) {
+    return ceil_div(rows, ceil_div(rows, tile_rows));
+}
 
 }  // namespace flatconv
 

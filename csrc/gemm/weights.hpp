@@ -1,12 +1,16 @@
-// The weights as the matrix they are: one row for each output channel, one column for each (channel, kernel element).
+// The weights as the matrix they are, in the two orders that the micro-kernel reads: rows, one for each output channel,
+// and panels, in which channels are neighbours.
 #ifndef FLATCONV_GEMM_WEIGHTS_HPP
 #define FLATCONV_GEMM_WEIGHTS_HPP
 
 #include <flatconv/flatconv.hpp>
 
+#include <algorithm>
 #include <cstddef>
 
+#include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
+#include "kernels/kernel_set.hpp"
 #include "problem/conv_shape.hpp"
 
 namespace flatconv {
@@ -18,15 +22,19 @@ struct WeightRows {
     std::ptrdiff_t stride;  // from one row to the next, in elements
 };
 
-/// The sizes of a weight array; `out_channels` are those of all groups, `in_channels` those of one.
+/// The sizes of a weight array.
 struct WeightSizes {
-    std::int64_t out_channels;
-    std::int64_t in_channels;
+    std::int64_t groups;
+    std::int64_t out_channels;  // of a group
+    std::int64_t in_channels;   // of a group
     Extent kernel;
+
+    std::int64_t rows() const { return groups * out_channels; }
+    std::int64_t depth() const { return in_channels * kernel[0] * kernel[1] * kernel[2]; }
 };
 
 inline WeightSizes weight_sizes(const ConvShape& shape) noexcept {
-    return {shape.groups * shape.out_channels, shape.in_channels, shape.kernel};
+    return {shape.groups, shape.out_channels, shape.in_channels, shape.kernel};
 }
 
 /// Whether the array can be read as rows where it lies: each row dense, and everything aligned to elements.
@@ -44,6 +52,44 @@ std::ptrdiff_t packed_row_stride(std::int64_t depth) noexcept {
 /// Gathers row `row` of any array into dense memory.
 template <typename T>
 void pack_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, T* packed) noexcept;
+
+/// How the output channels of a group are cut into panels. A panel holds its channels side by side, for every depth:
+/// d = 0: c0 c1 c2 … | d = 1: c0 c1 c2 … | …, in whole vectors, and zeros where the last one is not full.
+struct PanelLayout {
+    std::int64_t depth;
+    std::int64_t rows;   // of a group
+    std::int64_t width;  // of a panel, but for the last one of a group
+    std::int64_t lanes;
+
+    template <typename T>
+    PanelLayout(const WeightSizes& sizes, const Kernels<T>& kernels)
+        : depth(sizes.depth()),
+          rows(sizes.out_channels),
+          width(kernels.panel_vectors * kernels.lanes),
+          lanes(kernels.lanes) {}
+
+    std::int64_t panels() const { return ceil_div(rows, width); }
+    std::int64_t width_of(std::int64_t panel) const { return std::min(width, round_up(rows, lanes) - panel * width); }
+    std::int64_t group_elements() const { return round_up(rows, lanes) * depth; }
+
+    /// Where a panel begins.
+    std::int64_t at(std::int64_t group, std::int64_t panel) const {
+        return group * group_elements() + panel * width * depth;
+    }
+};
+
+/// Brings some depths of one panel of one group into their order.
+template <typename T>
+void pack_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const ConstArray& weight, std::int64_t group,
+                std::int64_t panel, std::int64_t first_depth, std::int64_t depth, T* packed) noexcept;
+
+/// Weights and bias of a layer that is called many times, in both orders.
+struct PackedWeights {
+    const KernelSet* kernels;  // that the panels are made for
+    const std::byte* rows;     // packed_row_stride apart
+    const std::byte* panels;
+    const std::byte* bias;  // dense, zeros where there is none
+};
 
 }  // namespace flatconv
 

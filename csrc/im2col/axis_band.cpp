@@ -6,8 +6,9 @@
 
 namespace flatconv {
 
-AxisBand::AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t positions) noexcept
-    : taps_(taps), dilation_(dilation), positions_(positions) {
+AxisBand::AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t positions,
+                   bool mirrored) noexcept
+    : taps_(taps), dilation_(dilation), positions_(positions), mirrored_(mirrored) {
     // Residues of k · dilation modulo the stride repeat with this period.
     const std::int64_t common = std::gcd(stride, dilation);
     const std::int64_t distance = dilation / common;

@@ -27,8 +27,10 @@ struct AxisRun {
 
 class AxisBand {
   public:
-    /// For at most `positions` consecutive positions; fewer leave the ends of runs unused.
-    AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t positions) noexcept;
+    /// For at most `positions` consecutive positions; fewer leave the ends of runs unused. `mirrored` counts the taps
+    /// from the far end; the band is the same.
+    AxisBand(std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t positions,
+             bool mirrored = false) noexcept;
 
     std::int64_t positions() const { return positions_; }
 
@@ -43,21 +45,30 @@ class AxisBand {
     AxisRun run(std::int64_t index) const {
         // Taps 0, 1, … lead one class each; where nothing is shared, every tap is a run.
         const std::int64_t length = shared_ ? class_at(index + 1) - class_at(index) : positions_;
-        return {index * dilation_, tap_at(index), length};
+        return {index * dilation_, place(index % classes_, index / classes_), length};
     }
 
     /// Walks the taps in order, without a division for each.
     class Walk {
       public:
-        Walk(const AxisBand& band, std::int64_t tap)
-            : band_(band), class_(tap % band.classes_), member_(tap / band.classes_) {}
+        Walk(const AxisBand& band, std::int64_t tap) : band_(band) {
+            if (band.mirrored_) tap = band.taps_ - 1 - tap;
+            class_ = tap % band.classes_;
+            member_ = tap / band.classes_;
+        }
 
-        std::int64_t at() const { return band_.class_at(class_) + member_ * band_.step_; }
+        std::int64_t at() const { return band_.place(class_, member_); }
 
         void next() {
-            if (++class_ < band_.classes_) return;
-            class_ = 0;
-            ++member_;
+            if (band_.mirrored_) {
+                if (--class_ >= 0) return;
+                class_ = band_.classes_ - 1;
+                --member_;
+            } else {
+                if (++class_ < band_.classes_) return;
+                class_ = 0;
+                ++member_;
+            }
         }
 
       private:
@@ -72,9 +83,15 @@ class AxisBand {
         return index * class_length_ + (index < longer_classes_ ? index : longer_classes_) * step_;
     }
 
+    /// Where the first position of a member of a class lies.
+    std::int64_t place(std::int64_t class_index, std::int64_t member) const {
+        return class_at(class_index) + member * step_;
+    }
+
     std::int64_t taps_;
     std::int64_t dilation_;
     std::int64_t positions_;
+    bool mirrored_;
     std::int64_t classes_;
     std::int64_t step_;  // from one tap of a class to the next, in elements of the band
     bool shared_;        // the taps of a class share a run

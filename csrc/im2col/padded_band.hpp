@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "im2col/axis_band.hpp"
+#include "kernels/kernel_set.hpp"
 #include "problem/conv_shape.hpp"
 
 namespace flatconv {
@@ -20,6 +21,16 @@ struct PixelBox {
     Extent size;
 
     std::int64_t pixels() const { return size[0] * size[1] * size[2]; }
+};
+
+/// A part of a channel that lies inside the image: where its elements are, and where they go. In elements.
+struct ImageBlock {
+    std::ptrdiff_t from;  // relative to the channel's first element
+    std::ptrdiff_t from_stride;
+    std::ptrdiff_t from_step;
+    std::int64_t rows, cols;
+    std::ptrdiff_t to;  // in the band
+    std::ptrdiff_t to_stride;
 };
 
 /// The layout of all bands of one convolution whose boxes are at most `box` large.
@@ -35,7 +46,12 @@ class BandLayout {
         return axes_[0].tap_at(kd) * plane_length() + axes_[1].tap_at(kh) * row_length() + axes_[2].tap_at(kw);
     }
 
-    /// Where the first position of each element of a kernel row lies, relative to the row's first.
+    /// Where a kernel row's elements lie from; walk_kernel_row tells how far each does.
+    std::int64_t kernel_row_at(std::int64_t kd, std::int64_t kh) const {
+        return axes_[0].tap_at(kd) * plane_length() + axes_[1].tap_at(kh) * row_length();
+    }
+
+    /// Where the first position of each element of a kernel row lies.
     AxisBand::Walk walk_kernel_row(std::int64_t kw) const { return {axes_[2], kw}; }
 
     /// Where a position of the box lies, relative to its first.
@@ -49,10 +65,16 @@ class BandLayout {
                (box.size[0] * box.size[1] == 1 || row_length() == box.size[2]);
     }
 
+    /// What of a box's band lies inside the image, the same for all channels: at most `most_image_blocks()` blocks.
+    /// `strides` are the image's, in elements, by spatial axis. Returns their number.
+    std::int64_t image_blocks(const ConvShape& shape, const Extent& strides, const PixelBox& box,
+                              ImageBlock* blocks) const;
+    std::int64_t most_image_blocks() const { return axes_[0].length() * axes_[1].runs() * axes_[2].runs(); }
+
     /// Copies one channel of the image, padded, to `band`. `strides` are the image's, in bytes, by spatial axis.
     template <typename T>
-    void pad_channel(const ConvShape& shape, const std::byte* channel, const Extent& strides, const PixelBox& box,
-                     T* band) const;
+    void pad_channel(const Kernels<T>& kernels, const ConvShape& shape, const std::byte* channel, const Extent& strides,
+                     const PixelBox& box, T* band) const;
 
   private:
     std::int64_t row_length() const { return axes_[2].length(); }
@@ -61,10 +83,10 @@ class BandLayout {
     std::array<AxisBand, max_spatial_rank> axes_;
 };
 
-extern template void BandLayout::pad_channel<float>(const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
-                                                    float*) const;
-extern template void BandLayout::pad_channel<double>(const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
-                                                     double*) const;
+extern template void BandLayout::pad_channel<float>(const Kernels<float>&, const ConvShape&, const std::byte*,
+                                                    const Extent&, const PixelBox&, float*) const;
+extern template void BandLayout::pad_channel<double>(const Kernels<double>&, const ConvShape&, const std::byte*,
+                                                     const Extent&, const PixelBox&, double*) const;
 
 }  // namespace flatconv
 

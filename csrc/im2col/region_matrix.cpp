@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/checked.hpp"
 #include "problem/padding.hpp"
@@ -21,7 +22,9 @@ Range taps_within(Range taps, std::int64_t start, std::int64_t dilation, Range p
     // Nearly every kernel row, and spares it the divisions.
     if (start + taps.first * dilation >= pixels.first && start + (taps.last - 1) * dilation < pixels.last) return taps;
     const auto taps_before = [&](std::int64_t pixel) {
-        return std::clamp(start >= pixel ? 0 : ceil_div(pixel - start, dilation), taps.first, taps.last);
+        if (start >= pixel) return taps.first;
+        // Most steps are 1, and a division takes as long as a short row.
+        return std::clamp(dilation == 1 ? pixel - start : ceil_div(pixel - start, dilation), taps.first, taps.last);
     };
     return {taps_before(pixels.first), taps_before(pixels.last)};
 }
@@ -29,6 +32,8 @@ Range taps_within(Range taps, std::int64_t start, std::int64_t dilation, Range p
 Extent unflatten(std::int64_t index, const Extent& sizes) {
     return {index / (sizes[1] * sizes[2]), index / sizes[2] % sizes[1], index % sizes[2]};
 }
+
+bool has_pixels(const ConvShape& shape) { return shape.input[0] > 0 && shape.input[1] > 0 && shape.input[2] > 0; }
 
 /// Steps in row-major order; false at the end, where it starts over.
 bool advance(Extent& index, const Extent& sizes) {
@@ -204,7 +209,7 @@ void write_regions(const ConvShape& shape, const std::byte* x, const ByteStrides
                    std::int64_t first, std::int64_t last, std::byte* regions) {
     std::byte* to = regions + first * std::int64_t(element_bytes);
     // An image without pixels, which x need not point to, is all padding.
-    if (shape.input[0] == 0 || shape.input[1] == 0 || shape.input[2] == 0) {
+    if (!has_pixels(shape)) {
         std::memset(to, 0, std::size_t(last - first) * element_bytes);
         return;
     }
@@ -214,6 +219,30 @@ void write_regions(const ConvShape& shape, const std::byte* x, const ByteStrides
         case 4: return write_regions_of<4>(shape, x, strides, first, last, to);
         case 8: return write_regions_of<8>(shape, x, strides, first, last, to);
         default: return write_regions_of<16>(shape, x, strides, first, last, to);
+    }
+}
+
+ConvShape transposed_channel(const ConvShape& shape) {
+    ConvShape channel = shape;
+    std::swap(channel.kernel, channel.output);
+    std::swap(channel.dilation, channel.stride);
+    std::swap(channel.taps, channel.pixels);
+    channel.batch = channel.in_channels = 1;
+    channel.depth = channel.taps;
+    return channel;
+}
+
+void write_transposed_regions(const ConvShape& shape, const std::byte* x, const ByteStrides& strides,
+                              std::size_t element_bytes, std::int64_t first, std::int64_t last, std::byte* regions) {
+    // Zeros alone, in any order, and nowhere to point to.
+    if (!has_pixels(shape)) return write_regions(shape, x, strides, element_bytes, first, last, regions);
+    const ConvShape channel_shape = transposed_channel(shape);
+    const std::int64_t elements = shape.pixels * shape.taps;
+    for (std::int64_t index = first / elements, begin = index * elements; begin < last; ++index, begin += elements) {
+        const std::int64_t image = index / shape.in_channels, channel = index % shape.in_channels;
+        write_regions(channel_shape, x + (image * strides[0] + channel * strides[1]), strides, element_bytes,
+                      std::max<std::int64_t>(0, first - begin), std::min(elements, last - begin),
+                      regions + begin * std::int64_t(element_bytes));
     }
 }
 

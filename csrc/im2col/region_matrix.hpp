@@ -1,4 +1,4 @@
-// The whole region matrix, for callers who want to see it: im2col and its adjoint. Not on the way of conv.
+// The whole region matrix, for callers who want to see it: im2col, unfold and their adjoints. Not on the way of conv.
 //
 // Both work on any stretch of elements, so that conv/regions.cpp can share them out, and stop between two stretches,
 // whatever the shape: one image with one row, or one position with a huge kernel. Neither needs memory of its own.
@@ -16,6 +16,14 @@ namespace flatconv {
 void write_regions(const ConvShape& shape, const std::byte* x, const ByteStrides& strides, std::size_t element_bytes,
                    std::int64_t first, std::int64_t last, std::byte* regions);
 
+/// The same for matrices that are transposed, one by one for each image: row by row means tap by tap of a channel.
+void write_transposed_regions(const ConvShape& shape, const std::byte* x, const ByteStrides& strides,
+                              std::size_t element_bytes, std::int64_t first, std::int64_t last, std::byte* regions);
+
+/// One channel of one image, with taps and positions in each other's place. Position o of tap k reads the coordinate
+/// o · stride + k · dilation − padding, so the region matrix of this shape is the transpose of the channel's.
+ConvShape transposed_channel(const ConvShape& shape);
+
 /// The pixels of one channel of one image whose coordinate along `axis` is in [first, last).
 struct ImagePart {
     std::byte* channel;  // the first pixel of the whole channel
@@ -29,7 +37,8 @@ struct ImagePart {
 template <typename T>
 class RegionSums {
   public:
-    /// `regions` begins at the channel's first column in the image's first row; it needs no alignment.
+    /// `regions` begins with the channel's first element; the rows of the matrix are `shape.depth` elements long. It
+    /// needs no alignment.
     RegionSums(const ConvShape& shape, const std::byte* regions, const ByteStrides& strides, const ImagePart& part);
 
     /// The number of pixels in the part.

@@ -1,15 +1,19 @@
 // The contract between the loops and the machine: what one instruction set's kernels are given and must do.
 //
-// One micro-kernel call computes a tile of the product, `rows` output channels × `cols` output pixels, over one block
-// of depth. Its accumulators stay in registers from the first multiply-add to the store:
+// One micro-kernel call computes a tile of a product, rows × cols, over one block of depth. The left operand gives one
+// number for each row and depth, which is broadcast; the right one gives vectors of columns. Accumulators stay in
+// registers from the first multiply-add to the store:
 //
-//                        regions: a vector of pixels for each column of vectors and each d,
-//                        d = 0: | base[offsets[0]] … |     wherever base and offsets say it lies
-//                        d = 1: | base[offsets[1]] … |
-//      weights              :            :                 each element: acc = fma(weight, region, acc),
-//      row 0: d = 0 1 2 …  ┌──────────────────┐            d = 0, 1, ... in order, from acc = 0;
-//      row 1: d = 0 1 2 …  │   accumulators   │ → y        then y + acc when accumulating, else acc;
-//        :                 └──────────────────┘            then + bias of the row, when there is one
+//                                     right: for each d the vectors of columns,
+//                                     d = 0: | …  …  …  … |    wherever base and offsets say they lie
+//                                     d = 1: | …  …  …  … |
+//      left                              :         :           each element: acc = fma(left, right, acc),
+//      row 0: d = 0 1 2 …             ┌──────────────┐         d = 0, 1, ... in order, from acc = 0;
+//      row 1: d = 0 1 2 …             │ accumulators │ → y     then y + acc when accumulating, else acc;
+//        :                            └──────────────┘         then the epilogue, when there is one
+//
+// So the same kernel serves two orientations: lanes across pixels (left: weights, right: regions) and lanes across
+// channels (left: pixels, right: weights packed into panels).
 //
 // Tile sizes travel with the function pointers, because neither means anything without the other.
 #ifndef FLATCONV_KERNELS_KERNEL_SET_HPP
@@ -20,9 +24,19 @@
 
 namespace flatconv {
 
-/// One column of vectors: `lanes` neighbouring pixels, for every depth of the block.
+/// What becomes of a finished sum: + bias, + residual, then kept between low and high (a NaN stays one).
 template <typename T>
-struct RegionVector {
+struct Epilogue {
+    const T* bias;              // one for each output channel of the tile, never −0
+    const T* residual;          // like y; or null
+    ptrdiff_t residual_stride;  // from one row of y to the next
+    bool clamps;
+    T low, high;
+};
+
+/// A vector of columns for every depth of the block.
+template <typename T>
+struct VectorOperand {
     const T* base;
     const ptrdiff_t* offsets;  // in elements, one for each d
 };
@@ -30,16 +44,17 @@ struct RegionVector {
 /// The arguments of one micro-kernel call. Strides count elements; `y` needs no alignment beyond its element's.
 template <typename T>
 struct Tile {
-    const T* weights;                // row-major: broadcast one by one, so that unpacked weights serve as they are
-    ptrdiff_t weights_stride;        // from one row to the next
-    const RegionVector<T>* regions;  // one for each vector of cols; read whole, lanes beyond cols are not used
+    const T* left;  // of row r and depth d: left[r * left_stride + left_offsets[d]], for `multiply` … + d]
+    ptrdiff_t left_stride;
+    const ptrdiff_t* left_offsets;
+    const VectorOperand<T>* right;  // read whole, lanes beyond cols are not used
     T* y;
     ptrdiff_t y_stride;
     int64_t depth;
-    int rows;         // 1 … tile_rows
-    int cols;         // 1 … tile_cols; nothing beyond is written
-    bool accumulate;  // y holds the sum of the earlier depth blocks
-    const T* bias;    // one for each row, or null
+    int rows;                     // 1 … the most for this number of vectors
+    int cols;                     // 1 … vectors · lanes; nothing beyond is written
+    bool accumulate;              // y holds the sum of the earlier depth blocks
+    const Epilogue<T>* epilogue;  // on the last block: rows are output channels; or null
 };
 
 /// Some neighbouring pixels on their way into a packed vector.
@@ -62,13 +77,103 @@ struct VectorPacking {
     T* packed;  // depth × lanes
 };
 
+/// A matrix on its way into another order: `to` row c, column r = `from` row r, column c. Strides count elements.
+template <typename T>
+struct Transposition {
+    const T* from;
+    ptrdiff_t from_stride;
+    int64_t rows, cols;  // of `from`
+    T* to;
+    ptrdiff_t to_stride;
+    const Epilogue<T>* epilogue;  // rows of `to` are output channels; or null
+};
+
+/// Some rows of an image on their way into a band: to[r * to_stride + c] = from[r * from_stride + c * from_step].
+template <typename T>
+struct BlockCopy {
+    const T* from;
+    ptrdiff_t from_stride;
+    ptrdiff_t from_step;
+    int64_t rows, cols;
+    T* to;
+    ptrdiff_t to_stride;
+};
+
+/// Finished sums on their way to y in the same order: rows are pixels, columns output channels.
+template <typename T>
+struct RowFinish {
+    const T* from;
+    ptrdiff_t from_stride;
+    int64_t rows, cols;
+    T* to;
+    ptrdiff_t to_stride;
+    const Epilogue<T>* epilogue;
+};
+
+/// Some rows of the kernel, for one channel: `rows` of them, as far apart in the band as the tile's rows of pixels,
+/// each `columns` long from `first_column` on. The first element of the first row is `depth` of the block, the others
+/// follow.
+struct KernelRows {
+    ptrdiff_t offset;  // in the band, of the first row for the tile's first row of pixels
+    int64_t depth;
+    int64_t rows;
+    int64_t first_column;
+    int64_t columns;
+};
+
+/// The arguments of one call of the direct kernel, which computes rows of pixels for few output channels from a padded
+/// band: the same sums in the same order as the micro-kernel's. Strides count elements.
+template <typename T>
+struct DirectTile {
+    const T* band;
+    ptrdiff_t row_step;        // from a row of pixels to the next, in the band
+    const ptrdiff_t* columns;  // where each column of the kernel finds its pixels, relative to its row
+    const KernelRows* kernel_rows;
+    int64_t kernel_row_runs;
+    const T* weights;  // of channel c and depth d: weights[c * weights_stride + d]
+    ptrdiff_t weights_stride;
+    T* y;
+    ptrdiff_t y_channel_stride;
+    ptrdiff_t y_row_stride;
+    int channels;  // 1 … 4
+    int rows;      // 1 … direct_rows[channels - 1]
+    int cols;      // in one vector, two, or as many as direct_cols has; these are read whole, nothing beyond is written
+    bool accumulate;  // y holds the sum of the earlier depth blocks
+    const Epilogue<T>* epilogue;
+    ptrdiff_t residual_row_stride;
+};
+
+/// The rows of the largest direct tile, by its channels - 1.
+inline constexpr int max_direct_channels = 4;
+inline constexpr int direct_rows[max_direct_channels] = {3, 2, 2, 1};
+
+inline constexpr int max_panel_vectors = 2;
+
 template <typename T>
 struct Kernels {
+    int lanes;
+
+    /// The tile whose vectors lie anywhere: at most tile_rows × tile_cols.
     int tile_rows;
     int tile_cols;  // a multiple of lanes
-    int lanes;
     void (*multiply)(const Tile<T>&);
+
+    /// The tile whose vectors are neighbours, vector v at right->base + right->offsets[d] + v * lanes: at most
+    /// panel_vectors of them, and then panel_rows[vectors - 1] rows. `cols` is a multiple of lanes, and there is no
+    /// epilogue.
+    int panel_vectors;
+    int panel_rows[max_panel_vectors];
+    void (*multiply_panel)(const Tile<T>&);
+
+    /// Direct tiles have at most direct_cols columns, a multiple of lanes.
+    int direct_cols;
+    void (*convolve)(const DirectTile<T>&);
+
     void (*pack_vector)(const VectorPacking<T>&);
+    void (*transpose)(const Transposition<T>&);
+    void (*finish_rows)(const RowFinish<T>&);
+
+    void (*copy_block)(const BlockCopy<T>&);
 
     /// Fused multiply-adds on registers alone, for measuring the machine: 2 · lanes · chains · steps operations.
     T (*multiply_add_chains)(int64_t steps);

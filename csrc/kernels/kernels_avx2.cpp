@@ -1,7 +1,7 @@
 // The kernels for AVX2 with FMA; called through avx2_kernel_set on CPUs that have both.
 #include <immintrin.h>
 
-#include "kernels/micro_kernel.hpp"
+#include "kernels/kernels.hpp"
 
 namespace flatconv {
 namespace {
@@ -10,11 +10,12 @@ namespace {
 alignas(32) constexpr int32_t float_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 alignas(32) constexpr int64_t double_masks[8] = {-1, -1, -1, -1};
 
-// 6 × 2 accumulators, 2 vectors of regions and a broadcast weight: 15 of 16 registers.
+// Up to 12 accumulators, 2 vectors of the right operand and a broadcast number: 15 of 16 registers.
 struct Avx2Float {
     using Scalar = float;
     using Vector = __m256;
     static constexpr int lanes = 8, tile_rows = 6, tile_vectors = 2, chains = 12;
+    static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm256_broadcast_ss(p); }
@@ -22,6 +23,18 @@ struct Avx2Float {
     static FLATCONV_INLINE void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
+        return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+    }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
+        return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+    }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) {
+        const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
+        return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, _MM_SHUFFLE(3, 1, 2, 0)));
+    }
     static FLATCONV_INLINE __m256i first(int n) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(float_masks + lanes - n));
     }
@@ -33,6 +46,7 @@ struct Avx2Double {
     using Scalar = double;
     using Vector = __m256d;
     static constexpr int lanes = 4, tile_rows = 6, tile_vectors = 2, chains = 12;
+    static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm256_broadcast_sd(p); }
@@ -40,6 +54,17 @@ struct Avx2Double {
     static FLATCONV_INLINE void store(double* p, Vector v) { _mm256_storeu_pd(p, v); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm256_max_pd(a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
+        return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
+    }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
+        return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
+    }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) {
+        return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+    }
     static FLATCONV_INLINE __m256i first(int n) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(double_masks + lanes - n));
     }

@@ -1,16 +1,17 @@
 // The kernels for AVX-512; called through avx512_kernel_set on CPUs that have F, VL, BW and DQ.
 #include <immintrin.h>
 
-#include "kernels/micro_kernel.hpp"
+#include "kernels/kernels.hpp"
 
 namespace flatconv {
 namespace {
 
-// 14 × 2 accumulators, 2 vectors of regions and a broadcast weight: 31 of 32 registers.
+// Up to 28 accumulators, 2 vectors of the right operand and a broadcast number: 31 of 32 registers.
 struct Avx512Float {
     using Scalar = float;
     using Vector = __m512;
     static constexpr int lanes = 16, tile_rows = 14, tile_vectors = 2, chains = 16;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
@@ -18,6 +19,21 @@ struct Avx512Float {
     static FLATCONV_INLINE void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+    // By way of a mask: GCC 12 takes the plain intrinsics' undefined operand for a mistake.
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        return _mm512_permutex2var_ps(a, order, b);
+    }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        return _mm512_permutex2var_ps(a, order, b);
+    }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        return _mm512_permutex2var_ps(a, order, b);
+    }
     static FLATCONV_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
     static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
@@ -27,6 +43,7 @@ struct Avx512Double {
     using Scalar = double;
     using Vector = __m512d;
     static constexpr int lanes = 8, tile_rows = 14, tile_vectors = 2, chains = 16;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm512_set1_pd(*p); }
@@ -34,6 +51,20 @@ struct Avx512Double {
     static FLATCONV_INLINE void store(double* p, Vector v) { _mm512_storeu_pd(p, v); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_pd(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm512_maskz_max_pd(0xFF, a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm512_maskz_min_pd(0xFF, a, b); }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        return _mm512_permutex2var_pd(a, order, b);
+    }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+        return _mm512_permutex2var_pd(a, order, b);
+    }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+        return _mm512_permutex2var_pd(a, order, b);
+    }
     static FLATCONV_INLINE __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1); }
     static FLATCONV_INLINE Vector load_first(const double* p, int n) { return _mm512_maskz_loadu_pd(first(n), p); }
     static FLATCONV_INLINE void store_first(double* p, Vector v, int n) { _mm512_mask_storeu_pd(p, first(n), v); }

@@ -1,7 +1,7 @@
 // The kernels for AArch64, whose every CPU has NEON; called through neon_kernel_set.
 #include <arm_neon.h>
 
-#include "kernels/micro_kernel.hpp"
+#include "kernels/kernels.hpp"
 
 namespace flatconv {
 namespace {
@@ -12,6 +12,7 @@ struct NeonFloat {
     using Scalar = float;
     using Vector = float32x4_t;
     static constexpr int lanes = 4, tile_rows = 7, tile_vectors = 3, chains = 24;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, direct_vectors = 4;
 
     static FLATCONV_INLINE Vector zero() { return vdupq_n_f32(0); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return vld1q_dup_f32(p); }
@@ -19,6 +20,11 @@ struct NeonFloat {
     static FLATCONV_INLINE void store(float* p, Vector v) { vst1q_f32(p, v); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return vaddq_f32(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) { return vzip1q_f32(a, b); }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) { return vzip2q_f32(a, b); }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) { return vuzp1q_f32(a, b); }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) {
         float lane[lanes] = {};
         for (int l = 0; l < n; ++l) lane[l] = p[l];
@@ -35,6 +41,7 @@ struct NeonDouble {
     using Scalar = double;
     using Vector = float64x2_t;
     static constexpr int lanes = 2, tile_rows = 7, tile_vectors = 3, chains = 24;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, direct_vectors = 4;
 
     static FLATCONV_INLINE Vector zero() { return vdupq_n_f64(0); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return vld1q_dup_f64(p); }
@@ -42,6 +49,11 @@ struct NeonDouble {
     static FLATCONV_INLINE void store(double* p, Vector v) { vst1q_f64(p, v); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return vaddq_f64(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f64(c, a, b); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) { return vzip1q_f64(a, b); }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) { return vzip2q_f64(a, b); }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) { return vuzp1q_f64(a, b); }
     static FLATCONV_INLINE Vector load_first(const double* p, int) { return vld1q_lane_f64(p, zero(), 0); }
     static FLATCONV_INLINE void store_first(double* p, Vector v, int) { vst1q_lane_f64(p, v, 0); }
 };

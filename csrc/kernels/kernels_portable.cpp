@@ -1,7 +1,7 @@
 // The kernels for any CPU, in plain C++; called through portable_kernel_set where nothing better is usable.
 //
 // The fused multiply-add is the C library's where the CPU has none: slow, and the same bits as everywhere.
-#include "kernels/micro_kernel.hpp"
+#include "kernels/kernels.hpp"
 
 namespace flatconv {
 namespace {
@@ -13,6 +13,7 @@ template <typename T>
 struct Portable {
     using Scalar = T;
     static constexpr int lanes = 16 / int(sizeof(T)), tile_rows = 4, tile_vectors = 2, chains = 8;
+    static constexpr int panel_vectors = 2, panel_rows[] = {6, 4}, direct_vectors = 2;
     struct Vector {
         T lane[lanes];
     };
@@ -36,6 +37,21 @@ struct Portable {
     }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
         return each([&](int l) { return fused(a.lane[l], b.lane[l], c.lane[l]); });
+    }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) {
+        return each([&](int l) { return a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) {
+        return each([&](int l) { return a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
+        return each([&](int l) { return (l % 2 ? b : a).lane[l / 2]; });
+    }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
+        return each([&](int l) { return (l % 2 ? b : a).lane[(l + lanes) / 2]; });
+    }
+    static FLATCONV_INLINE Vector even(Vector a, Vector b) {
+        return each([&](int l) { return l < lanes / 2 ? a.lane[2 * l] : b.lane[2 * l - lanes]; });
     }
     static FLATCONV_INLINE Vector load_first(const T* p, int n) {
         return each([&](int l) { return l < n ? p[l] : T(0); });

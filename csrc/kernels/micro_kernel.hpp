@@ -1,40 +1,67 @@
-// The kernels, written once: each kernels_<isa>.cpp includes this file and compiles it for its instruction set.
-//
-// `Isa` names the machine's vectors and the tile that fills its registers:
-//
-//     using Scalar, Vector;  lanes, tile_rows, tile_vectors, chains
-//     zero(), broadcast(const Scalar*), load(const Scalar*), store(Scalar*, Vector), add(a, b), fma(a, b, c)
-//     load_first(const Scalar*, n), store_first(Scalar*, Vector, n)     the first n lanes, 0 < n < lanes
-//
-// Everything is in an anonymous namespace and no library header is included: a function that two translation units
-// share would be merged by the linker, and might bring wide instructions to a CPU that has none.
+// The micro-kernel, written once; kernels.hpp brings it into every kernels_<isa>.cpp.
 #ifndef FLATCONV_KERNELS_MICRO_KERNEL_HPP
 #define FLATCONV_KERNELS_MICRO_KERNEL_HPP
 
 #include "kernels/kernel_set.hpp"
-
-#define FLATCONV_INLINE inline __attribute__((always_inline))
+#include "kernels/unroll.hpp"
 
 namespace flatconv {
 namespace {
 
-template <int N>
-struct Constant {
-    static constexpr int value = N;
-};
-
-/// body(Constant<0>{}), …, body(Constant<N - 1>{}): unrolled in the source, so that arrays which are indexed by the
-/// constants live in registers at every optimisation level and under every compiler.
-template <int N, typename Body>
-FLATCONV_INLINE void unroll(const Body& body) {
-    if constexpr (N > 0) {
-        unroll<N - 1>(body);
-        body(Constant<N - 1>{});
+/// A sum that is finished: see Epilogue. `bias` is a vector, of one channel or of many.
+template <typename Isa>
+FLATCONV_INLINE typename Isa::Vector finish(typename Isa::Vector sum, typename Isa::Vector bias,
+                                            const typename Isa::Scalar* residual, int count,
+                                            const Epilogue<typename Isa::Scalar>& epilogue) {
+    sum = Isa::add(sum, bias);
+    if (residual) sum = Isa::add(sum, count == Isa::lanes ? Isa::load(residual) : Isa::load_first(residual, count));
+    if (epilogue.clamps) {
+        sum = Isa::max(Isa::broadcast(&epilogue.low), sum);
+        sum = Isa::min(Isa::broadcast(&epilogue.high), sum);
     }
+    return sum;
 }
 
+/// Vectors of the right operand that lie anywhere, each with a base and a table of its own.
+template <typename Isa, int Vectors>
+struct ScatteredVectors {
+    using Scalar = typename Isa::Scalar;
+    static constexpr int most_rows = Vectors <= Isa::tile_vectors ? Isa::tile_rows : 0;
+    static constexpr bool rows_are_consecutive = true, whole = false, finishes = true;
+    const Scalar* base[Vectors];
+    const ptrdiff_t* offsets[Vectors];
+
+    FLATCONV_INLINE ScatteredVectors(const VectorOperand<Scalar>* right, int64_t depth) {
+        unroll<Vectors>([&](auto v) {
+            base[v.value] = right[v.value].base;
+            offsets[v.value] = right[v.value].offsets + depth;
+        });
+    }
+    template <int V>
+    FLATCONV_INLINE const Scalar* at(int64_t d) const {
+        return base[V] + offsets[V][d];
+    }
+};
+
+/// Vectors that are neighbours.
+template <typename Isa, int Vectors>
+struct PanelVectors {
+    using Scalar = typename Isa::Scalar;
+    static constexpr int most_rows = Vectors <= Isa::panel_vectors ? Isa::panel_rows[Vectors - 1] : 0;
+    static constexpr bool rows_are_consecutive = false, whole = true, finishes = false;
+    const Scalar* base;
+    const ptrdiff_t* offsets;
+
+    FLATCONV_INLINE PanelVectors(const VectorOperand<Scalar>* right, int64_t depth)
+        : base(right->base), offsets(right->offsets + depth) {}
+    template <int V>
+    FLATCONV_INLINE const Scalar* at(int64_t d) const {
+        return base + offsets[d] + V * Isa::lanes;
+    }
+};
+
 /// One tile of Rows × (Vectors · lanes).
-template <typename Isa, int Rows, int Vectors>
+template <typename Isa, template <typename, int> class Right, int Rows, int Vectors>
 void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     using Scalar = typename Isa::Scalar;
     using Vector = typename Isa::Vector;
@@ -43,142 +70,102 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     Vector acc[Rows][Vectors];
     unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { acc[r.value][v.value] = Isa::zero(); }); });
 
-    // Three rows to a pointer: base, base + stride, base + 2 · stride are one addressing mode each, and a third of the
-    // pointers leaves the loop enough registers to keep all of them. The empty asm keeps the compiler from undoing it.
-    constexpr int pointers = (Rows + 2) / 3;
-    const char* weights[pointers];
-    const ptrdiff_t stride = tile.weights_stride * ptrdiff_t(sizeof(Scalar));
-    unroll<pointers>([&](auto p) {
-        weights[p.value] = reinterpret_cast<const char*>(tile.weights) + 3 * p.value * stride;
-        asm("" : "+r"(weights[p.value]));
-    });
-    const Scalar* base[Vectors];
-    const ptrdiff_t* offsets[Vectors];
-    unroll<Vectors>([&](auto v) {
-        base[v.value] = tile.regions[v.value].base;
-        offsets[v.value] = tile.regions[v.value].offsets;
-    });
-    const int64_t depth = tile.depth;
-    for (int64_t d = 0; d < depth; ++d) {
-        Vector region[Vectors];
-        unroll<Vectors>([&](auto v) { region[v.value] = Isa::load(base[v.value] + offsets[v.value][d]); });
-        unroll<Rows>([&](auto r) {
-            const char* row = weights[r.value / 3] + (r.value % 3) * stride;
-            const Vector weight = Isa::broadcast(reinterpret_cast<const Scalar*>(row));
-            unroll<Vectors>(
-                [&](auto v) { acc[r.value][v.value] = Isa::fma(weight, region[v.value], acc[r.value][v.value]); });
-        });
+    // A few pointers serve all rows: at + stride, at + 2 · stride, … are one addressing mode each. The empty asm keeps
+    // the compiler from giving every row an address of its own, for which there are not enough registers.
+    constexpr bool consecutive = Right<Isa, Vectors>::rows_are_consecutive;
+    constexpr int each = consecutive ? 3 : 4, pointers = (Rows + each - 1) / each;
+    const char* at[pointers];
+    const char* const left = reinterpret_cast<const char*>(tile.left);
+    const ptrdiff_t stride = tile.left_stride * ptrdiff_t(sizeof(Scalar));
+    const ptrdiff_t* const left_offsets = consecutive ? nullptr : tile.left_offsets + tile.depth;
+    if constexpr (consecutive) {
         unroll<pointers>([&](auto p) {
-            weights[p.value] += sizeof(Scalar);
-            asm("" : "+r"(weights[p.value]));
+            at[p.value] = left + p.value * each * stride;
+            asm("" : "+r"(at[p.value]));
         });
     }
+    const Right<Isa, Vectors> right(tile.right, tile.depth);
+    // Counted up to zero, because the end of a count from zero would take a register more.
+    for (int64_t d = -tile.depth; d != 0; ++d) {
+        Vector column[Vectors];
+        unroll<Vectors>([&](auto v) { column[v.value] = Isa::load(right.template at<v.value>(d)); });
+        if constexpr (!consecutive) {
+            at[0] = left + left_offsets[d] * ptrdiff_t(sizeof(Scalar));
+            asm("" : "+r"(at[0]));
+            unroll<pointers - 1>([&](auto p) {
+                at[p.value + 1] = at[p.value] + each * stride;
+                asm("" : "+r"(at[p.value + 1]));
+            });
+        }
+        unroll<Rows>([&](auto r) {
+            const char* row = at[r.value / each] + (r.value % each) * stride;
+            const Vector number = Isa::broadcast(reinterpret_cast<const Scalar*>(row));
+            unroll<Vectors>(
+                [&](auto v) { acc[r.value][v.value] = Isa::fma(number, column[v.value], acc[r.value][v.value]); });
+        });
+        if constexpr (consecutive) {
+            unroll<pointers>([&](auto p) {
+                at[p.value] += sizeof(Scalar);
+                asm("" : "+r"(at[p.value]));
+            });
+        }
+    }
 
-    const int last = tile.cols - (Vectors - 1) * lanes;  // columns of the last vector
+    constexpr bool finishes = Right<Isa, Vectors>::finishes;
+    const Epilogue<Scalar>* const epilogue = tile.epilogue;
+    // Columns of the last vector.
+    const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;
     unroll<Rows>([&](auto r) {
         Scalar* y = tile.y + r.value * tile.y_stride;
         unroll<Vectors>([&](auto v) {
-            Scalar* at = y + v.value * lanes;
-            const bool whole = v.value < Vectors - 1 || last == lanes;
+            Scalar* to = y + v.value * lanes;
+            const int count = v.value < Vectors - 1 ? lanes : last;
             Vector sum = acc[r.value][v.value];
-            if (tile.accumulate) sum = Isa::add(whole ? Isa::load(at) : Isa::load_first(at, last), sum);
-            if (tile.bias) sum = Isa::add(sum, Isa::broadcast(tile.bias + r.value));
-            if (whole) {
-                Isa::store(at, sum);
+            if (tile.accumulate) sum = Isa::add(count == lanes ? Isa::load(to) : Isa::load_first(to, count), sum);
+            if (finishes && epilogue) {
+                const Scalar* residual = epilogue->residual;
+                if (residual) residual += r.value * epilogue->residual_stride + v.value * lanes;
+                sum = finish<Isa>(sum, Isa::broadcast(epilogue->bias + r.value), residual, count, *epilogue);
+            }
+            if (count == lanes) {
+                Isa::store(to, sum);
             } else {
-                Isa::store_first(at, sum, last);
+                Isa::store_first(to, sum, count);
             }
         });
     });
 }
 
-template <int... I>
-struct Sequence {};
-template <int N, int... I>
-struct MakeSequence : MakeSequence<N - 1, N - 1, I...> {};
-template <int... I>
-struct MakeSequence<0, I...> {
-    using type = Sequence<I...>;
-};
-
-/// multiply_tile for every number of rows and vectors, rows first.
-template <typename Isa>
+/// multiply_tile for every number of rows and vectors that the registers have room for.
+template <typename Isa, template <typename, int> class Right>
 struct TileTable {
     using Function = void (*)(const Tile<typename Isa::Scalar>&);
-    static constexpr int vectors = Isa::tile_vectors;
+    static constexpr int vectors = Isa::panel_vectors > Isa::tile_vectors ? Isa::panel_vectors : Isa::tile_vectors;
+    static constexpr int rows = Isa::panel_rows[0] > Isa::tile_rows ? Isa::panel_rows[0] : Isa::tile_rows;
 
-    Function functions[Isa::tile_rows * Isa::tile_vectors];
+    Function functions[rows * vectors];
 
+    template <int I>
+    static constexpr Function function() {
+        constexpr int tile_rows = I / vectors + 1, tile_vectors = I % vectors + 1;
+        if constexpr (tile_rows <= Right<Isa, tile_vectors>::most_rows) {
+            return multiply_tile<Isa, Right, tile_rows, tile_vectors>;
+        } else {
+            return nullptr;
+        }
+    }
     template <int... I>
     static constexpr TileTable make(Sequence<I...>) {
-        return {{multiply_tile<Isa, I / vectors + 1, I % vectors + 1>...}};
+        return {{function<I>()...}};
     }
 };
 
-template <typename Isa>
+template <typename Isa, template <typename, int> class Right>
 void multiply(const Tile<typename Isa::Scalar>& tile) {
-    using Table = TileTable<Isa>;
-    static constexpr Table table = Table::make(typename MakeSequence<Isa::tile_rows * Isa::tile_vectors>::type{});
+    using Table = TileTable<Isa, Right>;
+    static constexpr Table table = Table::make(typename MakeSequence<Table::rows * Table::vectors>::type{});
     const int vectors = (tile.cols + Isa::lanes - 1) / Isa::lanes;
-    table.functions[(tile.rows - 1) * Isa::tile_vectors + vectors - 1](tile);
-}
-
-/// pack_vector with the number of copies known: their places stay in registers.
-template <typename Isa, int Copies>
-void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
-    ptrdiff_t source[Copies], target[Copies];
-    unroll<Copies>([&](auto c) {
-        source[c.value] = packing.copies[c.value].source;
-        target[c.value] = packing.copies[c.value].target;
-    });
-    typename Isa::Scalar* row = packing.packed;
-    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
-        const typename Isa::Scalar* from = packing.band + packing.offsets[d];
-        unroll<Copies>([&](auto c) { Isa::store(row + target[c.value], Isa::load(from + source[c.value])); });
-    }
-}
-
-template <typename Isa>
-void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
-    switch (packing.copy_count) {
-        case 1: return pack_copies<Isa, 1>(packing);
-        case 2: return pack_copies<Isa, 2>(packing);
-        case 3: return pack_copies<Isa, 3>(packing);
-        case 4: return pack_copies<Isa, 4>(packing);
-        default: break;
-    }
-    typename Isa::Scalar* row = packing.packed;
-    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
-        const typename Isa::Scalar* from = packing.band + packing.offsets[d];
-        for (int c = 0; c < packing.copy_count; ++c) {
-            Isa::store(row + packing.copies[c].target, Isa::load(from + packing.copies[c].source));
-        }
-    }
-}
-
-template <typename Isa>
-typename Isa::Scalar multiply_add_chains(int64_t steps) {
-    using Scalar = typename Isa::Scalar;
-    // Every lane of every chain starts from a number of its own: equal chains would be computed once.
-    Scalar start[Isa::chains * Isa::lanes];
-    for (int i = 0; i < Isa::chains * Isa::lanes; ++i) start[i] = Scalar(i);
-    const Scalar half = Scalar(0.5);
-    const typename Isa::Vector factor = Isa::broadcast(&half);
-    typename Isa::Vector acc[Isa::chains];
-    unroll<Isa::chains>([&](auto c) { acc[c.value] = Isa::load(start + c.value * Isa::lanes); });
-    for (int64_t s = 0; s < steps; ++s) {
-        unroll<Isa::chains>([&](auto c) { acc[c.value] = Isa::fma(acc[c.value], factor, factor); });
-    }
-    unroll<Isa::chains - 1>([&](auto c) { acc[0] = Isa::add(acc[0], acc[c.value + 1]); });
-    Scalar sum[Isa::lanes];
-    Isa::store(sum, acc[0]);
-    return sum[0];
-}
-
-template <typename Isa>
-constexpr Kernels<typename Isa::Scalar> make_kernels() {
-    return {Isa::tile_rows,   Isa::lanes * Isa::tile_vectors, Isa::lanes, multiply<Isa>,
-            pack_vector<Isa>, multiply_add_chains<Isa>,       Isa::chains};
+    table.functions[(tile.rows - 1) * Table::vectors + vectors - 1](tile);
 }
 
 }  // namespace

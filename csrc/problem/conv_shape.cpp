@@ -5,26 +5,24 @@
 #include <string>
 
 #include "base/checked.hpp"
+#include "problem/messages.hpp"
 #include "problem/padding.hpp"
+#include "problem/transposed_size.hpp"
 
 namespace flatconv {
 
 namespace {
 
-constexpr const char* axis_names[max_spatial_rank] = {"depth", "height", "width"};
-
-Status invalid(std::string message) { return {StatusCode::invalid_argument, std::move(message)}; }
-Status overflow(std::string message) { return {StatusCode::size_overflow, std::move(message)}; }
-
-std::string text(std::int64_t value) { return std::to_string(value); }
-
-/// The sizes of a problem's own axes, "8 × 8".
-std::string by_axis(const Extent& sizes, int rank) {
-    std::string joined;
-    for (int axis = max_spatial_rank - rank; axis < max_spatial_rank; ++axis) {
-        joined += (joined.empty() ? "" : " × ") + text(sizes[axis]);
+Status check_activation(const Activation& activation) {
+    if (activation.kind < Activation::none || activation.kind > Activation::clip) {
+        return invalid("activation is not one of Activation: " + text(std::int64_t(activation.kind)));
     }
-    return joined;
+    // Written so that a NaN fails.
+    if (activation.kind == Activation::clip && !(activation.a <= activation.b)) {
+        return invalid("activation clip: the least must not be more than the most, got " +
+                       std::to_string(activation.a) + " and " + std::to_string(activation.b));
+    }
+    return {};
 }
 
 Status check_values(const ConvProblem& problem) {
@@ -40,6 +38,7 @@ Status check_values(const ConvProblem& problem) {
     if (problem.padding_mode < PaddingMode::zeros || problem.padding_mode > PaddingMode::symmetric) {
         return invalid("padding_mode is not one of PaddingMode: " + text(std::int64_t(problem.padding_mode)));
     }
+    if (Status status = check_activation(problem.activation); !status) return status;
     if (problem.batch < 0) return invalid("batch must be at least 0, got " + text(problem.batch));
     if (problem.in_channels < 0) return invalid("in_channels must be at least 0, got " + text(problem.in_channels));
     if (problem.out_channels < 0) return invalid("out_channels must be at least 0, got " + text(problem.out_channels));
@@ -58,6 +57,7 @@ Status check_values(const ConvProblem& problem) {
         {"dilation", problem.dilation, 1},
         {"padding", amounts ? problem.pad_before : none, 0},
         {"padding", amounts ? problem.pad_after : none, 0},
+        {"output_padding", problem.transposed ? problem.output_padding : none, 0},
     };
     const int first_axis = max_spatial_rank - problem.spatial_rank;
     for (const Rule& rule : rules) {
@@ -167,16 +167,18 @@ Status check_sizes(const ConvProblem& problem, std::int64_t bytes, ConvShape& sh
     const Checked weight = depth * problem.out_channels * bytes;
     const Checked y = pixels * problem.out_channels * std::max<std::int64_t>(problem.batch, 1) * bytes;
     const int rank = problem.spatial_rank;
+    const char* const x_name = problem.transposed ? "the output" : "x";
+    const char* const y_name = problem.transposed ? "x" : "the output";
     if (!x.valid())
-        return overflow("x of " + text(problem.batch) + " × " + text(problem.in_channels) + " × " +
+        return overflow(std::string(x_name) + " of " + text(problem.batch) + " × " + text(problem.in_channels) + " × " +
                         by_axis(shape.input, rank) + " elements has more than 2⁶³ − 1 bytes");
     if (!depth.valid() || !weight.valid()) {
         return overflow("weight of " + text(problem.out_channels) + " × " + text(shape.in_channels) + " × " +
                         by_axis(shape.kernel, rank) + " elements has more than 2⁶³ − 1 bytes");
     }
     if (!pixels.valid() || !y.valid()) {
-        return overflow("the output, " + text(problem.batch) + " × " + text(problem.out_channels) + " × " +
-                        by_axis(shape.output, rank) + " elements, has more than 2⁶³ − 1 bytes");
+        return overflow(std::string(y_name) + " of " + text(problem.batch) + " × " + text(problem.out_channels) +
+                        " × " + by_axis(shape.output, rank) + " elements has more than 2⁶³ − 1 bytes");
     }
     shape.taps = taps.value();
     shape.pixels = pixels.value();
@@ -184,10 +186,8 @@ Status check_sizes(const ConvProblem& problem, std::int64_t bytes, ConvShape& sh
     return {};
 }
 
-/// make_shape for elements of `bytes` bytes, which need not be those of the problem's dtype.
+/// make_shape for elements of `bytes` bytes, which need not be those of the problem's dtype; not transposed.
 Status describe(const ConvProblem& problem, std::int64_t bytes, ConvShape& shape) {
-    if (Status status = check_values(problem); !status) return status;
-    if (Status status = check_groups(problem); !status) return status;
     if (Status status = resolve_axes(problem, shape); !status) return status;
     shape.batch = problem.batch;
     shape.groups = problem.groups;
@@ -200,13 +200,45 @@ Status describe(const ConvProblem& problem, std::int64_t bytes, ConvShape& shape
 }  // namespace
 
 Status make_shape(const ConvProblem& problem, ConvShape& shape) {
-    return describe(problem, element_bytes(problem.dtype), shape);
+    if (Status status = check_values(problem); !status) return status;
+    if (Status status = check_groups(problem); !status) return status;
+    if (!problem.transposed) return describe(problem, element_bytes(problem.dtype), shape);
+    ConvProblem forward;
+    if (Status status = transposed_from(problem, forward); !status) return status;
+    if (Status status = describe(forward, element_bytes(problem.dtype), shape); !status) return status;
+    // With an output_padding of a stride or more, the convolution has outputs that x has not.
+    for (int axis = max_spatial_rank - problem.spatial_rank; axis < max_spatial_rank; ++axis) {
+        shape.output[axis] = problem.input[axis];
+    }
+    shape.pixels = shape.output[0] * shape.output[1] * shape.output[2];
+    return {};
+}
+
+Status make_adjoint_shape(const ConvProblem& problem, ConvShape& shape) {
+    if (Status status = make_shape(problem, shape); !status) return status;
+    for (int axis = max_spatial_rank - problem.spatial_rank; axis < max_spatial_rank; ++axis) {
+        shape.stride[axis] = problem.stride[axis];
+    }
+    return {};
+}
+
+Status make_layer_shape(const ConvProblem& problem, ConvShape& shape) {
+    ConvProblem smallest = problem;
+    smallest.batch = 1;
+    for (int axis = 0; axis < max_spatial_rank; ++axis) {
+        const Checked extent = Checked(problem.kernel[axis] - 1) * problem.dilation[axis] + 1;
+        // Where it is no size at all, the error is about the kernel.
+        smallest.input[axis] = extent.at_most(max_kernel_extent) ? std::max<std::int64_t>(1, extent.value()) : 1;
+    }
+    return make_shape(smallest, shape);
 }
 
 Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_element, ConvShape& shape) {
+    if (problem.transposed) return invalid("im2col and col2im have no transposed form: they are transposes themselves");
     ConvProblem regions = problem;
     regions.out_channels = 1;
     regions.groups = 1;
+    if (Status status = check_values(regions); !status) return status;
     if (Status status = describe(regions, bytes_per_element, shape); !status) return status;
     const Checked matrix = Checked(shape.batch) * shape.pixels * shape.depth * bytes_per_element;
     if (!matrix.valid()) {

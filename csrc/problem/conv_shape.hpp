@@ -19,10 +19,18 @@ struct ConvShape {
     Extent dilation;
     Extent pad_before;
     PaddingMode padding_mode;
+    /// The kernel's elements lie on the image from last to first: tap k reads what tap (kernel - 1 - k) of the axis
+    /// would, while weights and depth keep their order. A transposed convolution is made of such ones.
+    bool mirrored = false;
 
     std::int64_t taps;    // elements of the kernel
     std::int64_t pixels;  // output positions of one image
     std::int64_t depth;   // in_channels * taps: the length of the sums
+
+    /// A kernel of one element that visits every pixel once.
+    bool reads_pixels_as_they_are() const {
+        return taps == 1 && stride == Extent{1, 1, 1} && pad_before == Extent{0, 0, 0} && output == input;
+    }
 
     bool empty() const { return batch == 0 || out_channels == 0 || pixels == 0; }
 };
@@ -30,8 +38,15 @@ struct ConvShape {
 /// The longest dilated kernel along one axis. Nothing longer has a use, and every coordinate stays far from overflow.
 inline constexpr std::int64_t max_kernel_extent = (std::int64_t{1} << 31) - 1;
 
-/// Checks the whole problem, every size included, and describes it.
+/// Checks the whole problem, every size included, and describes it. The shape of a transposed problem is that of the
+/// convolution which it transposes: its `input` is what the problem writes, its `output` what the problem reads.
 Status make_shape(const ConvProblem& problem, ConvShape& shape);
+
+/// The same with the stride as it was given, also where there is but one output and no step is taken: which kernel
+/// elements may reach a pixel depends on it.
+Status make_adjoint_shape(const ConvProblem& problem, ConvShape& shape);
+/// The same for a layer whose batch and input are not known yet: everything else is checked.
+Status make_layer_shape(const ConvProblem& problem, ConvShape& shape);
 
 /// The same for the region matrix alone: channels are one group, outputs do not matter.
 Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_element, ConvShape& shape);

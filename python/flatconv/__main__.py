@@ -6,6 +6,7 @@ import argparse
 import sys
 
 import flatconv
+from flatconv._bench.options import add_options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="the idea in one example, then a filter bank over real photographs")
     demo.add_argument("--output", default="flatconv-demo.png", help="where to write the picture (default: %(default)s)")
     commands.add_parser("info", help="version, instruction sets, threads, compiler, tile sizes")
+    bench = commands.add_parser("bench", help="a dozen layers, timed beside the peers that are installed")
+    add_options(bench, threads=[1], rounds=5)
     chosen = parser.parse_args(arguments)
 
     if chosen.includedir:
@@ -32,6 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         from flatconv import _demo
 
         return _demo.run(chosen.output)
+    elif chosen.command == "bench":
+        from flatconv._bench import short
+
+        return short.run(chosen)
     elif not (chosen.includedir or chosen.cmakedir):
         parser.print_help()
     return 0

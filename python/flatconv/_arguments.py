@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     PerAxis = SupportsIndex | Sequence[SupportsIndex]
+    Activation = str | tuple[str] | tuple[str, float, float] | None
     Padding = str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]]
 
 INT64_MIN = -(2**63)
@@ -25,7 +26,8 @@ INT32_MAX = 2**31 - 1
 
 AXIS_NAMES = ("depth", "height", "width")
 PADDING_RULES = ("valid", "same", "same_lower", "full")
-ALGORITHMS = ("auto", "reference", "im2col", "implicit")
+ALGORITHMS = ("auto", "reference", "im2col", "implicit", "channels", "direct")
+ACTIVATIONS: dict[str, tuple[str, ...]] = {"relu": (), "relu6": (), "clip": ("low", "high")}
 PADDING_MODES = {
     "zeros": "zeros",
     "reflect": "reflect",
@@ -115,6 +117,35 @@ def choice(name: str, value: Any, choices: Sequence[str], otherwise: str = "") -
 def padding_mode_name(value: Any) -> str:
     """The core's name for a padding mode."""
     return PADDING_MODES[choice("padding_mode", value, tuple(PADDING_MODES))]
+
+
+def activation_of(value: Any) -> tuple[Any, ...] | None:
+    """The argument `activation` as the core takes it: a name and its parameters, in a tuple."""
+    if value is None:
+        return None
+    name, *parameters = (value,) if isinstance(value, str) else items_of(value) or (value,)
+    names = tuple(ACTIVATIONS)
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        choice("activation", name, names, "None")
+    expected = ACTIVATIONS[name]
+    if len(parameters) != len(expected):
+        signature = ", ".join((f'"{name}"', *expected))
+        raise ValueError(f"activation must be ({signature}), got {value!r}")
+    numbers = []
+    for parameter, number in zip(expected, parameters, strict=True):
+        if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)):
+            raise TypeError(f"activation {name}: {parameter} must be a number, got {number!r}")
+        numbers.append(float(number))
+    if name == "clip" and not numbers[0] <= numbers[1]:
+        raise ValueError(f"activation clip: low must be at most high, got {value!r}")
+    return (name, *numbers)
+
+
+def flag(name: str, value: Any) -> bool:
+    """A boolean; numbers are not taken for one."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def thread_cap(threads: Any) -> int:

@@ -39,18 +39,19 @@ def native(name: str, value: Any) -> NDArray[Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def promoted(**operands: Any) -> list[NDArray[Any]]:
-    """The operands in their common float type, as NumPy's promotion has it.
+def promoted(needed: int, /, **operands: Any) -> list[Any]:
+    """The operands in their common float type, as NumPy's promotion has it; those after the needed ones may be None.
 
     Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does not turn float32 into float64.
     """
-    arrays = {name: numeric(name, value) for name, value in operands.items()}
-    types = [value if type(value) in (int, float) else arrays[name].dtype for name, value in operands.items()]
+    given = {name: value for i, (name, value) in enumerate(operands.items()) if i < needed or value is not None}
+    arrays = {name: numeric(name, value) for name, value in given.items()}
+    types = [value if type(value) in (int, float) else arrays[name].dtype for name, value in given.items()]
     dtype = np.result_type(*types)
     common = _FLOATS.get(dtype.type)
     if common is None:
         raise TypeError(_unsupported({name: array.dtype for name, array in arrays.items()}, dtype))
-    return [array.astype(common, copy=False) for array in arrays.values()]
+    return [arrays[name].astype(common, copy=False) if name in arrays else None for name in operands]
 
 
 def check_out(out: Any, dtype: np.dtype[Any]) -> None:

@@ -1,34 +1,15 @@
-"""The convolutions. Start reading here: arguments are checked and described, then the core computes."""
+"""The convolutions: what their arguments mean. Start reading here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from flatconv import _core
-from flatconv._arguments import (
-    ALGORITHMS,
-    INT64_MAX,
-    INT64_MIN,
-    amounts,
-    byte_limit,
-    choice,
-    integer,
-    padding_mode_name,
-    per_axis,
-    thread_cap,
-)
-from flatconv._arrays import FLOAT32, FLOAT64, check_out, promoted
-from flatconv._shapes import check_bias, check_channels, check_ranks
+from flatconv._convolve import convolve
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from flatconv._arguments import Padding, PerAxis
-
-_ndarray = np.ndarray
-_core_conv = _core.conv
+    from flatconv._arguments import Activation, Padding, PerAxis
 
 
 def conv2d(
@@ -41,6 +22,9 @@ def conv2d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
+    activation: Activation = None,
+    residual: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -71,16 +55,24 @@ def conv2d(
     padding_mode : str, default "zeros"
         What the padding holds: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"edge"``, ``"circular"`` or ``"wrap"``,
         ``"symmetric"``, as in `numpy.pad`.
+    channels_last : bool, default False
+        Whether the channels of x, residual and the result are their last axis: (N, H, W, C) or (H, W, C). The weight's
+        axes are the same as ever, and so are the results, to the bit.
+    activation : None, str or tuple, default None
+        Applied to the result last of all: ``"relu"``, ``"relu6"``, or ``("clip", low, high)``. A NaN stays one.
+    residual : array_like, optional
+        Added to the result before the activation: an array of the result's shape.
     out : ndarray, optional
         Where to write the result: any writable array of the right shape and dtype, contiguous or not, whose elements
         share no memory with each other. It may overlap the inputs: if the stretch of memory from its first to its last
         byte meets that of an input, the result is computed in a temporary array and copied.
     threads : int, optional
         At most so many threads; by default `get_num_threads()`. The result does not depend on it.
-    algorithm : {"auto", "reference", "im2col", "implicit"}, default "auto"
+    algorithm : {"auto", "reference", "im2col", "implicit", "channels", "direct"}, default "auto"
         How to compute; every algorithm gives the same bits. ``"reference"`` is a plain loop, slow, for comparison.
         ``"im2col"`` multiplies the region matrix, laid out band by band; ``"implicit"`` lays out only what cannot be
-        read from the padded image.
+        read from the padded image; ``"channels"`` computes vectors of output channels, not of pixels; ``"direct"``
+        convolves rows of pixels without a region matrix.
     workspace_limit : int, optional
         The most memory to use beside inputs and output, in bytes.
 
@@ -89,7 +81,7 @@ def conv2d(
     ndarray, shape (N, C_out, H_out, W_out), (C_out, H_out, W_out) or (H_out, W_out)
         `out` if given. With p the sum of the padding before and after,
         H_out = floor((H + p - dilation * (kh - 1) - 1) / stride) + 1, and likewise W_out.
-        The dtype is that of NumPy's promotion of x, weight and bias: float32 or float64.
+        The dtype is that of NumPy's promotion of x, weight, bias and residual: float32 or float64.
 
     Raises
     ------
@@ -101,6 +93,10 @@ def conv2d(
         For sizes beyond 64 bits.
     MemoryError
         When memory is out, or `workspace_limit` too low.
+
+    See Also
+    --------
+    conv1d, conv3d : The same for signals and volumes.
 
     Notes
     -----
@@ -139,71 +135,8 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding="same").shape
     (2, 8, 16, 16)
     """
-    return _conv(
-        2, x, weight, bias, stride, padding, dilation, groups, padding_mode, out, threads, algorithm, workspace_limit
-    )
-
-
-def _conv(
-    rank: int,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    out: Any,
-    threads: Any,
-    algorithm: Any,
-    workspace_limit: Any,
-) -> NDArray[Any]:
-    """The body of every rank. Written for the common case, float arrays and ints, to cost under a microsecond."""
-    if not (
-        type(x) is _ndarray
-        and type(weight) is _ndarray
-        and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64)
-        and weight.dtype is dtype
-        and (bias is None or (type(bias) is _ndarray and bias.dtype is dtype))
-    ):
-        if bias is None:
-            x, weight = promoted(x=x, weight=weight)
-        else:
-            x, weight, bias = promoted(x=x, weight=weight, bias=bias)
-        dtype = x.dtype
-
-    if type(stride) is int and INT64_MIN <= stride <= INT64_MAX:
-        stride = (stride,) * rank
-    else:
-        stride = per_axis("stride", stride, rank)
-    if type(padding) is int and INT64_MIN <= padding <= INT64_MAX:
-        padding = ((padding, padding),) * rank
-    else:
-        padding = amounts(padding, rank)
-    if type(dilation) is int and INT64_MIN <= dilation <= INT64_MAX:
-        dilation = (dilation,) * rank
-    else:
-        dilation = per_axis("dilation", dilation, rank)
-    if type(groups) is not int or not INT64_MIN <= groups <= INT64_MAX:
-        groups = integer("groups", groups)
-
-    x_shape, weight_shape = x.shape, weight.shape
-    plain = len(x_shape) == rank
-    if not (plain or rank < len(x_shape) <= rank + 2) or len(weight_shape) != (rank if plain else rank + 2):
-        check_ranks(rank, x_shape, weight_shape)
-    if not plain and x_shape[-rank - 1] != weight_shape[1] * groups:
-        check_channels(rank, x_shape, weight_shape, groups)
-    if bias is not None and bias.shape != (() if plain else (weight_shape[0],)):
-        check_bias(bias.shape, weight_shape, plain)
-    if out is not None:
-        check_out(out, dtype)
-
-    if padding_mode != "zeros":
-        padding_mode = padding_mode_name(padding_mode)
-    if algorithm != "auto":
-        choice("algorithm", algorithm, ALGORITHMS)
-    return _core_conv(
+    return convolve(
+        2,
         x,
         weight,
         bias,
@@ -212,8 +145,170 @@ def _conv(
         dilation,
         groups,
         padding_mode,
+        channels_last,
+        activation,
+        residual,
         out,
-        0 if threads is None else thread_cap(threads),
+        threads,
         algorithm,
-        -1 if workspace_limit is None else byte_limit(workspace_limit),
+        workspace_limit,
+    )
+
+
+def conv1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    channels_last: bool = False,
+    activation: Activation = None,
+    residual: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    threads: int | None = None,
+    algorithm: str = "auto",
+    workspace_limit: int | None = None,
+) -> NDArray[Any]:
+    """One-dimensional convolution (cross-correlation): `conv2d` for signals.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, W), (C, W) or (W,)
+        Signals: a batch, one signal, or one channel of one signal ("plain", with a plain `weight`).
+    weight : array_like, shape (C_out, C / groups, kw), or (kw,) for a plain `x`
+        Kernels. `weight[..., ::-1]` gives a convolution in the strict sense.
+    bias : array_like, shape (C_out,), or a scalar for a plain `x`, optional
+        Added to every element of its output channel.
+    stride : int or (int,), default 1
+        Distance between neighbouring positions of the kernel.
+    padding : int, (int,), ((int, int),) or str, default 0
+        Elements added before and after the signal: on both sides, by side, or by rule.
+    dilation, groups, padding_mode, channels_last, activation, residual, out, threads, algorithm, workspace_limit
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, C_out, W_out), (C_out, W_out) or (W_out,)
+        `out` if given. W_out and the dtype are those of `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError, MemoryError
+        As in `conv2d`.
+
+    See Also
+    --------
+    conv2d : The numerical contract, the cost, and every argument at length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatconv import conv1d
+    >>> conv1d(np.array([1.0, 4.0, 9.0, 16.0, 25.0]), np.array([-1.0, 1.0]))
+    array([3., 5., 7., 9.])
+    >>> weight = np.ones((8, 2, 400), np.float32)
+    >>> conv1d(np.ones((4, 2, 16000), np.float32), weight, stride=160, padding="same").shape
+    (4, 8, 100)
+    """
+    return convolve(
+        1,
+        x,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        channels_last,
+        activation,
+        residual,
+        out,
+        threads,
+        algorithm,
+        workspace_limit,
+    )
+
+
+def conv3d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    channels_last: bool = False,
+    activation: Activation = None,
+    residual: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    threads: int | None = None,
+    algorithm: str = "auto",
+    workspace_limit: int | None = None,
+) -> NDArray[Any]:
+    """Three-dimensional convolution (cross-correlation): `conv2d` for volumes and videos.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, D, H, W), (C, D, H, W) or (D, H, W)
+        Volumes: a batch, one volume, or one channel of one volume ("plain", with a plain `weight`).
+    weight : array_like, shape (C_out, C / groups, kd, kh, kw), or (kd, kh, kw) for a plain `x`
+        Kernels. `weight[..., ::-1, ::-1, ::-1]` gives a convolution in the strict sense.
+    bias : array_like, shape (C_out,), or a scalar for a plain `x`, optional
+        Added to every element of its output channel.
+    stride : int or (int, int, int), default 1
+        Distance between neighbouring positions of the kernel.
+    padding : int, (int, int, int), ((int, int), (int, int), (int, int)) or str, default 0
+        Elements added around the volume: on all sides, by axis, by axis and side (before, after), or by rule.
+    dilation, groups, padding_mode, channels_last, activation, residual, out, threads, algorithm, workspace_limit
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, C_out, D_out, H_out, W_out), (C_out, D_out, H_out, W_out) or (D_out, H_out, W_out)
+        `out` if given. The sizes and the dtype are those of `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError, MemoryError
+        As in `conv2d`.
+
+    See Also
+    --------
+    conv2d : The numerical contract, the cost, and every argument at length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatconv import conv3d
+    >>> conv3d(np.ones((3, 4, 5), np.float32), np.ones((3, 3, 3), np.float32))
+    array([[[27., 27., 27.],
+            [27., 27., 27.]]], dtype=float32)
+    >>> video = np.ones((2, 3, 16, 32, 32), np.float32)
+    >>> conv3d(video, np.ones((8, 3, 3, 5, 5), np.float32), stride=(1, 2, 2), padding="same").shape
+    (2, 8, 16, 16, 16)
+    """
+    return convolve(
+        3,
+        x,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        channels_last,
+        activation,
+        residual,
+        out,
+        threads,
+        algorithm,
+        workspace_limit,
     )

@@ -22,11 +22,82 @@ def conv(
     dilation: tuple[int, ...],
     groups: int,
     padding_mode: str,
+    channels_last: bool,
+    activation: tuple[Any, ...] | None,
+    residual: NDArray[Any] | None,
     out: NDArray[Any] | None,
     threads: int,
     algorithm: str,
     workspace_limit: int,
 ) -> NDArray[Any]: ...
+def conv_transpose(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    output_padding: tuple[int, ...],
+    groups: int,
+    dilation: tuple[int, ...],
+    out: NDArray[Any] | None,
+    threads: int,
+    algorithm: str,
+    workspace_limit: int,
+) -> NDArray[Any]: ...
+def conv_input_gradient(
+    x_shape: tuple[int, ...],
+    weight: NDArray[Any],
+    dy: NDArray[Any],
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    padding_mode: str,
+    transposed: bool,
+    output_padding: tuple[int, ...],
+    out: NDArray[Any] | None,
+    threads: int,
+    algorithm: str,
+    workspace_limit: int,
+) -> NDArray[Any]: ...
+def conv_weight_gradient(
+    x: NDArray[Any],
+    weight_shape: tuple[int, ...],
+    dy: NDArray[Any],
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    padding_mode: str,
+    transposed: bool,
+    output_padding: tuple[int, ...],
+    out: NDArray[Any] | None,
+    threads: int,
+    algorithm: str,
+    workspace_limit: int,
+) -> NDArray[Any]: ...
+
+class PackedLayer:
+    def __init__(
+        self,
+        weight: NDArray[Any],
+        bias: NDArray[Any] | None,
+        stride: tuple[int, ...],
+        padding: str | tuple[tuple[int, int], ...],
+        dilation: tuple[int, ...],
+        groups: int,
+        padding_mode: str,
+        channels_last: bool,
+        activation: tuple[Any, ...] | None,
+        algorithm: str,
+        workspace_limit: int,
+    ) -> None: ...
+    def run(
+        self, x: NDArray[Any], residual: NDArray[Any] | None, out: NDArray[Any] | None, threads: int
+    ) -> NDArray[Any]: ...
+    def workspace_bytes(self, batch: int, input: tuple[int, ...], threads: int) -> int: ...
+    def explain(self, batch: int, input: tuple[int, ...], threads: int) -> str: ...
+
 def im2col(
     x: NDArray[Any],
     kernel_size: tuple[int, ...],
@@ -35,6 +106,7 @@ def im2col(
     dilation: tuple[int, ...],
     padding_mode: str,
     threads: int,
+    transposed: bool,
 ) -> NDArray[Any]: ...
 def col2im(
     regions: NDArray[Any],
@@ -45,6 +117,7 @@ def col2im(
     dilation: tuple[int, ...],
     padding_mode: str,
     threads: int,
+    transposed: bool,
 ) -> NDArray[Any]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...

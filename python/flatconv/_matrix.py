@@ -44,7 +44,8 @@ def conv_matrix(
         Kernels with 1, 2 or 3 spatial axes.
     input_shape : tuple of int
         The shape of the image: (C, *spatial), (N, C, *spatial), or (*spatial) for a plain one. With as many
-        dimensions as `weight`, up to three, both are taken as plain.
+        dimensions as `weight`, up to three, both are taken as plain; so a batch of signals has to be given as images
+        of one row.
     stride, padding, dilation, groups, padding_mode
         As in `conv2d`.
     format : {"csr", "csc", "coo", "dense"}, default "csr"
@@ -75,8 +76,8 @@ def conv_matrix(
     -----
     Time and memory grow with the number of stored elements, N * C_out * L * C / groups * K, whatever the format; the
     dense one holds (N * C_out * L) * (N * C * pixels) elements. Zeros of the kernel are stored, zeros of the padding
-    are not. V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.1, shows
-    the matrix.
+    are not; where padding repeats a pixel, what meets it is summed. V. Dumoulin and F. Visin, "A guide to convolution
+    arithmetic for deep learning" (2016), section 4.1, shows the matrix.
 
     Examples
     --------
@@ -96,44 +97,51 @@ def conv_matrix(
     choice("format", format, _FORMATS)
     sparse = None if format == "dense" else _scipy_sparse(format)
     weight = native("weight", weight)
-    shape = sizes("input_shape", input_shape)
-    groups = integer("groups", groups)
-    plain = weight.ndim == len(shape) <= 3
-    rank = weight.ndim if plain else weight.ndim - 2
-    kernel = weight.shape[weight.ndim - rank :]
-    check_kernel_rank(kernel)
-    check_ranks(rank, shape, weight.shape, "input_shape")
-    kernels = weight[None, None] if plain else weight
-    check_channels(rank, (1, *shape) if plain else shape, kernels.shape, groups, "input_shape")
-    geometry = (kernel, stride, padding, dilation)
-    size = _size(kernels, shape, rank, geometry, padding_mode)
+    kernels, shape, groups = as_batch(weight, input_shape, groups)
+    geometry = (kernels.shape[2:], stride, padding, dilation)
+    size = _size(kernels, shape, geometry, padding_mode)
 
     # Memory that is not there is missed now, and not after the work.
-    stored = np.dtype((np.void, weight.itemsize + _INDEX.itemsize))
-    _zeros("stored elements", (size[0], math.prod(kernels.shape[1:])), stored)
+    depth = math.prod(kernels.shape[1:])
+    _zeros("stored elements", (size[0], depth), np.dtype((np.void, weight.itemsize + _INDEX.itemsize)))
     dense = _zeros("matrix", size if sparse is None else (0, 0), weight.dtype)
-    elements, columns, counts = _elements(kernels, shape, groups, geometry, padding_mode)
+    if size[0] * depth == 0:
+        return dense if sparse is None else sparse.csr_array(size, dtype=weight.dtype).asformat(format)
+    index = np.dtype(np.int32 if max(size[0] * depth, *size) < 2**31 else np.int64)
+    elements, columns, row_starts = _elements(kernels, shape, groups, geometry, padding_mode, index)
     if sparse is None:
-        np.add.at(dense, (np.repeat(np.arange(counts.size), counts), columns), elements)
+        np.add.at(dense, (np.repeat(np.arange(size[0]), np.diff(row_starts)), columns), elements)
         return dense
-    index_type = np.int32 if max(elements.size, *size) < 2**31 else np.int64
-    row_starts = np.concatenate([[0], np.cumsum(counts)]).astype(index_type)
-    matrix = sparse.csr_array((elements, columns.astype(index_type), row_starts), shape=size)
+    matrix = sparse.csr_array((elements, columns, row_starts), shape=size)
     matrix.sum_duplicates()
     return matrix.asformat(format)
 
 
+def as_batch(weight: NDArray[Any], input_shape: Any, groups: Any) -> tuple[NDArray[Any], tuple[int, ...], int]:
+    """Weights (C_out, C / groups, *kernel), a shape (N, C, *spatial), and groups, from what `conv_matrix` takes."""
+    shape = sizes("input_shape", input_shape)
+    groups = integer("groups", groups)
+    plain = weight.ndim == len(shape) <= 3
+    rank = weight.ndim if plain else weight.ndim - 2
+    check_kernel_rank(weight.shape[weight.ndim - rank :])
+    check_ranks(rank, shape, weight.shape, "input_shape")
+    if plain:
+        weight, shape = weight[None, None], (1, *shape)
+    check_channels(rank, shape, weight.shape, groups, "input_shape")
+    return weight, (1, *shape)[len(shape) - rank - 1 :], groups
+
+
 def _size(
-    weight: NDArray[Any], shape: tuple[int, ...], rank: int, geometry: tuple[Any, ...], padding_mode: str
+    weight: NDArray[Any], shape: tuple[int, ...], geometry: tuple[Any, ...], padding_mode: str
 ) -> tuple[int, int]:
     """The matrix's rows and columns."""
-    spatial = shape[-rank:]
+    batch, _, *spatial = shape
     # Pixels are numbered, see `_elements`. The check counts empty axes as one: NumPy refuses such arrays as well.
     if math.prod(max(size, 1) for size in shape) * _INDEX.itemsize > INT64_MAX:
         raise OverflowError(f"input_shape = {shape} has more pixels than can be addressed")
     # The region matrix of no channels has all of its rows and takes no memory.
     positions = im2col(np.empty((0, *spatial), np.bool_), *geometry, padding_mode=padding_mode).shape[-2]
-    return math.prod(shape[: -rank - 1]) * weight.shape[0] * positions, math.prod(shape)
+    return batch * weight.shape[0] * positions, math.prod(shape)
 
 
 def _zeros(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -144,23 +152,42 @@ def _zeros(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[A
 
 
 def _elements(
-    weight: NDArray[Any], shape: tuple[int, ...], groups: int, geometry: tuple[Any, ...], padding_mode: str
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """The stored elements row by row, the column of each, and how many each row has.
+    weight: NDArray[Any],
+    shape: tuple[int, ...],
+    groups: int,
+    geometry: tuple[Any, ...],
+    padding_mode: str,
+    index: np.dtype[Any],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The stored elements row by row, the column of each, and where each row begins among them.
 
-    The region matrix of an image whose pixels are their own numbers says which pixel every kernel element meets.
+    The region matrix of an image whose pixels are their own numbers says which pixel every kernel element meets. It is
+    the same for every channel; those of one group lie behind each other in the row of an output, and rows of one group
+    are alike but for the weights.
     """
-    numbered = np.arange(1, math.prod(shape) + 1, dtype=np.int64).reshape(shape)
-    regions = im2col(numbered, *geometry, padding_mode=padding_mode)
-    batch = shape[0] if numbered.ndim == weight.ndim else 1
-    depth = math.prod(weight.shape[1:])
-    positions = regions.shape[-2]
-    blocks = (batch, groups, weight.shape[0] // groups, positions, depth)
-    pixels = regions.reshape(batch, positions, groups, depth).transpose(0, 2, 1, 3)[:, :, None]
-    pixels = np.broadcast_to(pixels, blocks)
-    weights = np.broadcast_to(weight.reshape(1, groups, blocks[2], 1, depth), blocks)
-    met = pixels != 0
-    return weights[met], pixels[met] - 1, np.count_nonzero(met, axis=-1).ravel()
+    batch, _, *spatial = shape
+    pixels, taps = math.prod(spatial), math.prod(weight.shape[2:])
+    channels, outputs = weight.shape[1], weight.shape[0] // groups
+    regions = im2col(np.arange(1, pixels + 1, dtype=index).reshape(spatial), *geometry, padding_mode=padding_mode)
+    met = regions != 0
+    columns = regions[:, None] + pixels * np.arange(channels, dtype=index)[:, None] - index.type(1)
+    kernels = weight.reshape(groups, outputs, 1, channels * taps)
+    if met.all():
+        columns = columns.ravel()
+        elements = np.broadcast_to(kernels, (batch, groups, outputs, len(regions), channels * taps)).flatten()
+    else:
+        stored = np.broadcast_to(met[:, None], columns.shape)
+        columns = columns[stored]
+        depth = np.arange(channels * taps).reshape(channels, taps)
+        elements = np.take(kernels, np.broadcast_to(depth, stored.shape)[stored], axis=-1)
+        elements = np.broadcast_to(elements, (batch, *elements.shape)).flatten()
+    first_columns = pixels * channels * np.arange(batch * groups, dtype=index)
+    all_columns = np.empty((batch * groups, outputs, columns.size), index)
+    np.add(columns, first_columns[:, None, None], out=all_columns)
+    row_starts = np.zeros(batch * len(weight) * len(regions) + 1, index)
+    counts = np.count_nonzero(met, axis=1) * channels
+    np.cumsum(np.broadcast_to(counts, (batch * len(weight), len(regions))), out=row_starts[1:])
+    return elements, all_columns.ravel(), row_starts
 
 
 def _scipy_sparse(format: str) -> Any:

@@ -1,8 +1,11 @@
-"""The region matrix and its adjoint: im2col and col2im."""
+"""The region matrix and its adjoint, in both orders: im2col and col2im, unfold and fold."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flatconv import _core
 from flatconv._arguments import (
@@ -15,12 +18,14 @@ from flatconv._arguments import (
     sizes,
     thread_cap,
 )
-from flatconv._arrays import native, promoted
+from flatconv._arrays import native, numeric, promoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from flatconv._arguments import Padding, PerAxis
+
+    _Geometry = tuple[tuple[int, ...], tuple[int, ...], str | tuple[tuple[int, int], ...], tuple[int, ...], str, int]
 
 
 def im2col(
@@ -66,6 +71,7 @@ def im2col(
     See Also
     --------
     col2im : The adjoint.
+    unfold : The transpose, in torch's layout.
     conv_matrix : The other way round, the kernel laid out and the image a column.
 
     Notes
@@ -89,21 +95,9 @@ def im2col(
     >>> im2col(image, 2) @ np.array([1, 0, 0, -1])
     array([-4, -4, -4, -4])
     """
-    x = native("x", x)
-    if x.dtype.itemsize > 16:
-        raise TypeError(f"x has dtype {x.dtype} of {x.dtype.itemsize} bytes; at most 16 are supported")
-    kernel = _kernel_shape(kernel_size)
-    rank = len(kernel)
-    _check_rank("x.shape", x.shape, rank)
-    return _core.im2col(
-        x,
-        kernel,
-        per_axis("stride", stride, rank),
-        amounts(padding, rank),
-        per_axis("dilation", dilation, rank),
-        padding_mode_name(padding_mode),
-        thread_cap(threads),
-    )
+    x, kernel = _movable(x), _kernel_shape(kernel_size)
+    _check_rank("x.shape", x.shape, len(kernel))
+    return _core.im2col(x, *_geometry(kernel, stride, padding, dilation, padding_mode, threads), False)
 
 
 def col2im(
@@ -125,7 +119,7 @@ def col2im(
     Parameters
     ----------
     regions : array_like, shape (N, L, C * K), or (L, C * K) without a batch
-        A matrix in the layout of `im2col`, float32 or float64.
+        A matrix in the layout of `im2col`: float32, float64, complex64 or complex128.
     x_shape : tuple of int
         The shape of the image, (N, C, *spatial), (C, *spatial) or (*spatial).
     kernel_size, stride, padding, dilation, padding_mode, threads
@@ -148,6 +142,7 @@ def col2im(
     See Also
     --------
     im2col : The region matrix.
+    fold : The same for the transpose, torch's layout.
 
     Notes
     -----
@@ -164,14 +159,168 @@ def col2im(
            [2., 4., 2.],
            [1., 2., 1.]], dtype=float32)
     """
-    (regions,) = promoted(regions=regions)
     kernel = _kernel_shape(kernel_size)
-    rank = len(kernel)
     shape = sizes("x_shape", x_shape)
-    _check_rank("x_shape", shape, rank)
-    return _core.col2im(
-        regions,
-        shape,
+    _check_rank("x_shape", shape, len(kernel))
+    geometry = _geometry(kernel, stride, padding, dilation, padding_mode, threads)
+    return _sums("regions", numeric("regions", regions), shape, geometry, transposed=False)
+
+
+def unfold(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    dilation: PerAxis = 1,
+    padding: Padding = 0,
+    stride: PerAxis = 1,
+    *,
+    padding_mode: str = "zeros",
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """The region matrix in the layout, and with the order of arguments, of `torch.nn.functional.unfold`.
+
+    For 1, 2 or 3 spatial axes: `weight.reshape(C_out, -1) @ unfold(x, (kh, kw))` is the convolution of x with weight,
+    one row for each output channel.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, *spatial), (C, *spatial) or (*spatial)
+        Images with 1, 2 or 3 spatial axes, as many as `kernel_size` has items. Numbers of any type of 1, 2, 4, 8 or 16
+        bytes: elements are moved, not computed with.
+    kernel_size : int or tuple of int
+        The kernel's size by axis. An int stands for a square of two axes.
+    dilation, padding, stride, padding_mode, threads
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, C * K, L), or (C * K, L) without a batch
+        Each image's matrix of `im2col`, transposed: rows are in the order (channel, kernel row, kernel column), columns
+        are output positions in row-major order. Always a new, contiguous array with the dtype of x.
+
+    Raises
+    ------
+    ValueError
+        For a bad value or shape.
+    TypeError
+        For a bad type, or elements that are not numbers.
+    OverflowError, MemoryError
+        When the matrix is larger than can be addressed or allocated.
+
+    See Also
+    --------
+    fold : The adjoint.
+    im2col : The transpose, one row for each output position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatconv import unfold
+    >>> unfold(np.arange(9).reshape(3, 3), 2)
+    array([[0, 1, 3, 4],
+           [1, 2, 4, 5],
+           [3, 4, 6, 7],
+           [4, 5, 7, 8]])
+    >>> unfold(np.arange(6), (3,))
+    array([[0, 1, 2, 3],
+           [1, 2, 3, 4],
+           [2, 3, 4, 5]])
+    """
+    x, kernel = _movable(x), _kernel_shape(kernel_size)
+    _check_rank("x.shape", x.shape, len(kernel))
+    return _core.im2col(x, *_geometry(kernel, stride, padding, dilation, padding_mode, threads), True)
+
+
+def fold(
+    x: ArrayLike,
+    output_size: PerAxis,
+    kernel_size: PerAxis,
+    dilation: PerAxis = 1,
+    padding: Padding = 0,
+    stride: PerAxis = 1,
+    *,
+    padding_mode: str = "zeros",
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """The adjoint of `unfold`, with the order of arguments of `torch.nn.functional.fold`.
+
+    Every element is added to the pixel that it came from, for 1, 2 or 3 spatial axes. It is not the inverse: a pixel
+    that lies in several regions gets the sum of all of them.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C * K, L), or (C * K, L) without a batch
+        A matrix in the layout of `unfold`: float32, float64, complex64 or complex128.
+    output_size : int or tuple of int
+        The spatial sizes of the image. An int stands for a square of two axes.
+    kernel_size : int or tuple of int
+        The kernel's size by axis. An int stands for equal ones, along as many axes as `output_size` has, or two.
+    dilation, padding, stride, padding_mode, threads
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, C, *output_size), or (C, *output_size) without a batch
+        Each pixel is the sum of its contributions, added in the order of the rows of `x`, that is by kernel element.
+
+    Raises
+    ------
+    ValueError
+        For a bad value or shape, or `x` of another shape than `unfold` would give.
+    TypeError
+        For a bad type.
+    OverflowError, MemoryError
+        When the image is larger than can be addressed or allocated.
+
+    See Also
+    --------
+    unfold : The region matrix in this layout.
+    col2im : The same for the transpose.
+
+    Notes
+    -----
+    The cost is one addition for each element of `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatconv import fold, unfold
+    >>> signal = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    >>> fold(unfold(signal, (3,)), 5, (3,))
+    array([[1., 4., 9., 8., 5.]])
+    """
+    elements = numeric("x", x)
+    if elements.ndim not in (2, 3):
+        raise ValueError(
+            f"x must have shape (N, C * K, L), or (C * K, L) without a batch, got x.shape = {elements.shape}"
+        )
+    rank = next((len(items) for items in map(items_of, (output_size, kernel_size)) if items is not None), 2)
+    if not 1 <= rank <= len(AXIS_NAMES):
+        raise ValueError(f"output_size must be an integer or have 1, 2 or 3 items, got {output_size!r}")
+    kernel = per_axis("kernel_size", kernel_size, rank)
+    spatial = sizes("output_size", per_axis("output_size", output_size, rank))
+    rows, taps = elements.shape[-2], math.prod(kernel)
+    if taps > 0 and rows % taps:
+        raise ValueError(f"x has {rows} rows, which the {taps} elements of the kernel do not divide")
+    shape = (*elements.shape[:-2], rows // max(taps, 1), *spatial)
+    geometry = _geometry(kernel, stride, padding, dilation, padding_mode, threads)
+    return _sums("x", elements, shape, geometry, transposed=True)
+
+
+def _movable(x: Any) -> NDArray[Any]:
+    """`x` as an array whose elements the core can move."""
+    array = native("x", x)
+    if array.dtype.itemsize > 16:
+        wanted = "np.complex128" if array.dtype.kind == "c" else "np.float64"
+        size = array.dtype.itemsize
+        raise TypeError(f"x has dtype {array.dtype} of {size} bytes; at most 16 are supported: pass x.astype({wanted})")
+    return array
+
+
+def _geometry(
+    kernel: tuple[int, ...], stride: Any, padding: Any, dilation: Any, padding_mode: Any, threads: Any
+) -> _Geometry:
+    rank = len(kernel)
+    return (
         kernel,
         per_axis("stride", stride, rank),
         amounts(padding, rank),
@@ -179,6 +328,20 @@ def col2im(
         padding_mode_name(padding_mode),
         thread_cap(threads),
     )
+
+
+def _sums(
+    name: str, regions: NDArray[Any], shape: tuple[int, ...], geometry: _Geometry, *, transposed: bool
+) -> NDArray[Any]:
+    """The image of a region matrix; for complex numbers its real and its imaginary part, each by itself."""
+    if regions.dtype.kind != "c":
+        (regions,) = promoted(1, **{name: regions})
+        return _core.col2im(regions, shape, *geometry, transposed)
+    real = _sums(f"{name}.real", regions.real, shape, geometry, transposed=transposed)
+    imaginary = _sums(f"{name}.imag", regions.imag, shape, geometry, transposed=transposed)
+    image = np.empty(shape, np.result_type(real, np.complex64))
+    image.real, image.imag = real, imaginary
+    return image
 
 
 def _kernel_shape(kernel_size: PerAxis) -> tuple[int, ...]:

@@ -16,10 +16,10 @@ _LETTERS = ("D", "H", "W")
 _KERNEL_AXES = ("kd", "kh", "kw")
 
 
-def layouts(rank: int) -> str:
+def layouts(rank: int, weight_axes: str = "(out, in, ") -> str:
     """The shapes of x that a function of this rank takes."""
     spatial = ", ".join(_LETTERS[-rank:])
-    return f"(N, C, {spatial}) or (C, {spatial}) with weight (out, in, {', '.join(_KERNEL_AXES[-rank:])})"
+    return f"(N, C, {spatial}) or (C, {spatial}) with weight {weight_axes}{', '.join(_KERNEL_AXES[-rank:])})"
 
 
 def check_kernel_rank(kernel: Shape) -> None:
@@ -28,14 +28,17 @@ def check_kernel_rank(kernel: Shape) -> None:
         raise ValueError(f"kernel_size must have 1, 2 or 3 items, got {kernel}")
 
 
-def check_ranks(rank: int, x: Shape, weight: Shape, name: str = "x.shape") -> None:
+def check_ranks(rank: int, x: Shape, weight: Shape, name: str = "x.shape", weight_axes: str = "(out, in, ") -> None:
     """Check that x is plain like weight, or has channels like weight, and maybe a batch."""
     if len(x) == rank and len(weight) == rank:
         return
     if len(weight) == rank + 2 and rank < len(x) <= rank + 2:
         return
     plain = f"({', '.join(_LETTERS[-rank:])}) with a weight of {rank} dimensions"
-    message = f"{name} = {x} and weight.shape = {weight} do not go together: x is {layouts(rank)}, or plain {plain}."
+    message = (
+        f"{name} = {x} and weight.shape = {weight} do not go together: x is {layouts(rank, weight_axes)}, "
+        f"or plain {plain}."
+    )
     if len(weight) == rank and len(x) == rank + 1:
         message += " For the same kernel on every channel, pass x[:, None] and weight[None, None]."
     elif len(weight) == rank and len(x) == rank + 2:
@@ -47,9 +50,11 @@ def check_ranks(rank: int, x: Shape, weight: Shape, name: str = "x.shape") -> No
     raise ValueError(message)
 
 
-def check_channels(rank: int, x: Shape, weight: Shape, groups: int, name: str = "x.shape") -> None:
+def check_channels(
+    rank: int, x: Shape, weight: Shape, groups: int, name: str = "x.shape", *, channels_last: bool = False
+) -> None:
     """Check that weight has as many input channels as one group of x; groups divide both."""
-    channels, in_channels, out_channels = x[-rank - 1], weight[1], weight[0]
+    channels, in_channels, out_channels = x[-1 if channels_last else -rank - 1], weight[1], weight[0]
     if groups < 1:
         raise ValueError(f"groups must be at least 1, got {groups}")
     if channels % groups:
@@ -57,7 +62,7 @@ def check_channels(rank: int, x: Shape, weight: Shape, groups: int, name: str = 
     if in_channels * groups != channels:
         raise ValueError(
             f"weight has {in_channels} input channels per group but x has {channels} channels and groups={groups}.\n"
-            + _likely_fix(rank, x, weight, groups, name)
+            + _likely_fix(rank, x, weight, groups, name, channels_last)
         )
     if out_channels % groups or out_channels < groups > 1:
         raise ValueError(f"weight has {out_channels} output channels, which groups={groups} does not divide")
@@ -71,16 +76,48 @@ def check_bias(bias: Shape, weight: Shape, plain: bool) -> None:
         raise ValueError(f"bias must have shape ({weight[0]},), one for each output channel, got bias.shape = {bias}")
 
 
-def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str) -> str:
+def check_transposed_channels(rank: int, x: Shape, weight: Shape, groups: int, name: str = "x.shape") -> None:
+    """Check that the weight of a transposed convolution has the input channels of x, and groups divide them."""
+    if groups < 1:
+        raise ValueError(f"groups must be at least 1, got {groups}")
+    channels = x[-rank - 1] if len(x) > rank else 1
+    if channels % groups:
+        raise ValueError(f"x has {channels} channels, which groups={groups} does not divide")
+    if len(x) == rank or weight[0] == channels:
+        return
+    message = f"weight has {weight[0]} input channels but x has {channels}: {name} = {x}, weight.shape = {weight}.\n"
+    kernel = ", ".join(_KERNEL_AXES[-rank:])
+    if groups == 1 and weight[1] == channels:
+        axes = (1, 0, *range(2, rank + 2))
+        raise ValueError(f"{message}weight.shape looks like (out, in, {kernel}): pass weight.transpose{axes}.")
+    raise ValueError(f"{message}weight.shape of a transposed convolution means (in, out / groups, {kernel}).")
+
+
+def check_transposed_bias(rank: int, bias: Shape, weight: Shape, groups: int) -> None:
+    """Check that there is one bias for each output channel of a transposed convolution."""
+    plain = len(weight) == rank
+    expected = () if plain else (weight[1] * groups,)
+    if bias == expected:
+        return
+    if plain:
+        check_bias(bias, weight, plain)
+    raise ValueError(f"bias must have shape {expected}, one for each output channel, got bias.shape = {bias}")
+
+
+def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str, channels_last: bool) -> str:
     """What the caller probably meant: another order of axes, or another number of groups.
 
     Of several readings that would fit, the one with the smallest kernel is the likeliest.
     """
     spatial, kernel = ", ".join(_LETTERS[-rank:]), ", ".join(_KERNEL_AXES[-rank:])
-    channels, last = x[-rank - 1], x[-1]
     batch = len(x) - rank - 1
-    x_axes = (*range(batch), len(x) - 1, *range(batch, len(x) - 1))
-    move_x = f"{name} = {x} looks like ({'N, ' * batch}{spatial}, C): pass x.transpose{x_axes}."
+    if channels_last:
+        channels, moved = x[-1], x[-rank - 1]
+        move_x = f"{name} = {x} looks like ({'N, ' * batch}C, {spatial}): leave out channels_last."
+    else:
+        channels, moved = x[-rank - 1], x[-1]
+        x_axes = (*range(batch), len(x) - 1, *range(batch, len(x) - 1))
+        move_x = f"{name} = {x} looks like ({'N, ' * batch}{spatial}, C): pass x.transpose{x_axes}."
 
     def move_weight(layout: str, axes: Shape) -> str:
         return f"weight.shape = {weight} looks like ({layout}): pass weight.transpose{axes}."
@@ -97,10 +134,10 @@ def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str) -> s
     readings = [  # the axes, the channels of x, the groups, and what to do if they fit
         (hwio, channels, groups, move_hwio),
         (ohwi, channels, groups, move_weight(f"out, {kernel}, in", ohwi)),
-        (as_it_is, last, groups, move_x),
+        (as_it_is, moved, groups, move_x),
         (as_it_is, channels, more_groups, regroup),
         (iohw, channels, groups, move_weight(f"in, out, {kernel}", iohw)),
-        (hwio, last, groups, f"{move_x}\n{move_hwio}"),
+        (hwio, moved, groups, f"{move_x}\n{move_hwio}"),
     ]
     fitting = []
     for axes, x_channels, parts, advice in readings:

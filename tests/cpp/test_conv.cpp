@@ -1,105 +1,27 @@
 // The public API: every algorithm, kernel set and thread count against the reference, to the bit; memory; failures.
 #include <doctest/doctest.h>
+#include <flatconv/flatconv.h>
 #include <flatconv/flatconv.hpp>
 
-#include <atomic>
-#include <cstdlib>
 #include <limits>
-#include <new>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
+#include "allocations.hpp"
 #include "kernel_sets.hpp"
+#include "problems.hpp"
 
 using namespace flatconv;
 using namespace flatconv::tests;
-
-namespace {
-
-/// While armed, the n-th allocation from now fails.
-std::atomic<long> allocations_left{std::numeric_limits<long>::max()};
-
-void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
-    if (allocations_left.fetch_sub(1) <= 0) return nullptr;
-    return alignment > alignof(std::max_align_t)
-               ? std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
-               : std::malloc(bytes ? bytes : 1);
-}
-
-void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
-    if (void* memory = allocate(bytes, alignment)) return memory;
-    throw std::bad_alloc();
-}
-
-/// Not inlined, so that the compiler does not see malloc behind new and free behind delete, and warn.
-[[gnu::noinline]] void release(void* memory) noexcept { std::free(memory); }
-
-}  // namespace
-
-void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 1); }
-void* operator new(std::size_t bytes, std::align_val_t align) { return allocate_or_throw(bytes, std::size_t(align)); }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 1); }
-void* operator new(std::size_t bytes, std::align_val_t align, const std::nothrow_t&) noexcept {
-    return allocate(bytes, std::size_t(align));
-}
-void operator delete(void* memory) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t) noexcept { release(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
-
-namespace {
-
-struct Sizes {
-    std::int64_t x, weight, bias, y;
-};
-
-Sizes sizes_of(const ConvProblem& p) {
-    Extent output{};
-    REQUIRE(output_size(p, output));
-    const auto product = [](const Extent& e) { return e[0] * e[1] * e[2]; };
-    return {p.batch * p.in_channels * product(p.input), p.out_channels * p.in_channels / p.groups * product(p.kernel),
-            p.out_channels, p.batch * p.out_channels * product(output)};
-}
-
-ConvProblem random_problem(std::mt19937& random) {
-    const auto from = [&](std::int64_t low, std::int64_t high) {
-        return std::uniform_int_distribution<std::int64_t>(low, high)(random);
-    };
-    for (;;) {
-        ConvProblem p;
-        p.spatial_rank = int(from(1, 3));
-        p.batch = from(1, 3);
-        p.groups = from(1, 3);
-        p.in_channels = p.groups * from(1, 9);
-        p.out_channels = p.groups * from(1, 20);
-        for (std::size_t axis = std::size_t(3 - p.spatial_rank); axis < 3; ++axis) {
-            p.input[axis] = from(1, axis == 2 ? 80 : 9);
-            p.kernel[axis] = from(1, 6);
-            p.stride[axis] = from(1, 4);
-            p.dilation[axis] = from(1, 4);
-            p.pad_before[axis] = from(0, 4);
-            p.pad_after[axis] = from(0, 4);
-        }
-        p.padding_mode = PaddingMode(from(0, 4));
-        Extent output{};
-        if (output_size(p, output)) return p;
-    }
-}
-
-struct IsaReset {
-    ~IsaReset() { CHECK(set_isa("auto")); }
-};
-
-}  // namespace
 
 TEST_CASE_TEMPLATE("all kernel sets and thread counts give the reference's bits", T, float, double) {
     const IsaReset reset;
     std::mt19937 random(2024);
     for (int round = 0; round < 60; ++round) {
         ConvProblem problem = random_problem(random);
-        problem.dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
+        problem.dtype = dtype_of<T>();
         const Sizes sizes = sizes_of(problem);
         const auto x = random_numbers<T>(std::size_t(sizes.x), unsigned(round));
         const auto weight = random_numbers<T>(std::size_t(sizes.weight), unsigned(round) + 1000);
@@ -108,7 +30,7 @@ TEST_CASE_TEMPLATE("all kernel sets and thread counts give the reference's bits"
         Options options;
         options.algorithm = Algorithm::reference;
         std::vector<T> expected(std::size_t(sizes.y), std::numeric_limits<T>::quiet_NaN());
-        REQUIRE(conv(problem, x.data(), weight.data(), bias_data, expected.data(), options));
+        REQUIRE(conv(problem, {x.data(), weight.data(), bias_data}, expected.data(), options));
         for (const KernelSet* set : usable_kernel_sets()) {
             REQUIRE(set_isa(set->name));
             for (const int threads : {1, 2, 3, 7}) {
@@ -116,7 +38,7 @@ TEST_CASE_TEMPLATE("all kernel sets and thread counts give the reference's bits"
                 options.threads = threads;
                 options.work_per_thread = 0;
                 std::vector<T> y(std::size_t(sizes.y), std::numeric_limits<T>::quiet_NaN());
-                REQUIRE(conv(problem, x.data(), weight.data(), bias_data, y.data(), options));
+                REQUIRE(conv(problem, {x.data(), weight.data(), bias_data}, y.data(), options));
                 CAPTURE(round);
                 CAPTURE(set->name);
                 CAPTURE(threads);
@@ -143,11 +65,11 @@ TEST_CASE("work that is split over output channels, images, groups and bands") {
         std::vector<float> expected(std::size_t(sizes.y)), y(std::size_t(sizes.y));
         Options options;
         options.algorithm = Algorithm::reference;
-        REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data(), options));
+        REQUIRE(conv(problem, {x.data(), weight.data(), nullptr}, expected.data(), options));
         for (const int threads : {1, 2, 3, 7, 64}) {
             options.algorithm = Algorithm::automatic;
             options.threads = threads;
-            REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
+            REQUIRE(conv(problem, {x.data(), weight.data(), nullptr}, y.data(), options));
             CHECK(same_bits(y, expected));
         }
     }
@@ -163,7 +85,7 @@ TEST_CASE("arrays of any layout are read and written where they lie") {
     const auto weight = random_numbers<float>(std::size_t(sizes.weight), 2);
     const auto bias = random_numbers<float>(5, 3);
     std::vector<float> expected(std::size_t(sizes.y));
-    REQUIRE(conv(problem, x.data(), weight.data(), bias.data(), expected.data()));
+    REQUIRE(conv(problem, {x.data(), weight.data(), bias.data()}, expected.data()));
 
     // x backwards, weights transposed, y with its channels last, all of them off their alignment by one byte.
     const auto spread = [](const std::vector<float>& from, std::size_t count) {
@@ -181,8 +103,9 @@ TEST_CASE("arrays of any layout are read and written where they lie") {
     std::vector<std::byte> y_bytes(std::size_t(sizes.y) * 4 + 1, std::byte{0xAB});
     const std::int64_t height = 9, width = 38;
     REQUIRE(conv(problem,
-                 {x_bytes.data() + 1 + 4 * (sizes.x - 1), {-4 * sizes.x, -4 * 11 * 40, -4 * 11 * 40, -4 * 40, -4}},
-                 {weight_bytes.data() + 1, {4, 4 * 9 * 5, 4 * 9 * 5, 4 * 3 * 5, 4 * 5}}, bias.data(),
+                 {{x_bytes.data() + 1 + 4 * (sizes.x - 1), {-4 * sizes.x, -4 * 11 * 40, -4 * 11 * 40, -4 * 40, -4}},
+                  {weight_bytes.data() + 1, {4, 4 * 9 * 5, 4 * 9 * 5, 4 * 3 * 5, 4 * 5}},
+                  bias.data()},
                  {y_bytes.data() + 1, {0, 4, 0, 4 * width * 5, 4 * 5}}));
     CHECK(y_bytes[0] == std::byte{0xAB});
     for (std::int64_t o = 0; o < 5; ++o) {
@@ -208,9 +131,8 @@ TEST_CASE("the n-th allocation may fail") {
     for (long n = 0; n < 100; ++n) {
         Options options;
         options.threads = 3;
-        allocations_left = n;
-        const Status status = conv(problem, x.data(), weight.data(), nullptr, y.data(), options);
-        allocations_left = std::numeric_limits<long>::max();
+        const Status status =
+            with_allocations(n, [&] { return conv(problem, {x.data(), weight.data(), nullptr}, y.data(), options); });
         if (status) break;
         ++failures;
         CHECK(status.code == StatusCode::out_of_memory);
@@ -218,6 +140,24 @@ TEST_CASE("the n-th allocation may fail") {
     }
     CHECK(failures > 0);
     CHECK_FALSE(same_bits(y, poison));
+}
+
+TEST_CASE("a status of C needs no memory") {
+    flatconv_problem problem;
+    flatconv_problem_init(&problem, sizeof(problem));
+    problem.stride[1] = 0;
+    std::int64_t output[3];
+    flatconv_plan* plan = nullptr;
+    allocations_left = 0;
+    flatconv_status* const statuses[] = {flatconv_output_size(&problem, output),
+                                         flatconv_plan_create(&problem, nullptr, &plan)};
+    allocations_left = std::numeric_limits<long>::max();
+    for (flatconv_status* status : statuses) {
+        CHECK(flatconv_status_code(status) == FLATCONV_OUT_OF_MEMORY);
+        CHECK(flatconv_status_message(status) == std::string("out of memory"));
+        flatconv_status_free(status);
+    }
+    CHECK(plan == nullptr);
 }
 
 TEST_CASE("im2col and col2im allocate nothing") {
@@ -228,12 +168,8 @@ TEST_CASE("im2col and col2im allocate nothing") {
     std::vector<float> x(3 * 40 * 40, 1.0f), regions(38 * 38 * 27);
     Options options;
     options.threads = 1;
-    allocations_left = 0;
-    const Status written = im2col(problem, x.data(), regions.data(), sizeof(float), options);
-    const Status summed = col2im(problem, regions.data(), x.data(), options);
-    allocations_left = std::numeric_limits<long>::max();
-    CHECK(written);
-    CHECK(summed);
+    CHECK(with_allocations(0, [&] { return im2col(problem, x.data(), regions.data(), sizeof(float), options); }));
+    CHECK(with_allocations(0, [&] { return col2im(problem, regions.data(), x.data(), options); }));
 }
 
 TEST_CASE("the workspace is bounded, known, and capped on request") {
@@ -281,7 +217,7 @@ TEST_CASE("should_stop ends a call early") {
         ++*static_cast<int*>(context);
         return true;
     };
-    const Status status = conv(problem, x.data(), weight.data(), nullptr, y.data(), options);
+    const Status status = conv(problem, {x.data(), weight.data(), nullptr}, y.data(), options);
     CHECK(status.code == StatusCode::cancelled);
     CHECK(asked == 1);
     CHECK(y.back() == 0.0f);
@@ -309,15 +245,15 @@ TEST_CASE("the application's own executor runs the tasks") {
     Options options;
     options.threads = 4;
     options.executor = &serial;
-    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
+    REQUIRE(conv(problem, {x.data(), weight.data(), nullptr}, y.data(), options));
     CHECK(serial.calls == 1);
     // One that claims to run nothing is taken to run one thing at a time.
     serial.concurrent = 0;
     options.threads = 0;
-    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, y.data(), options));
+    REQUIRE(conv(problem, {x.data(), weight.data(), nullptr}, y.data(), options));
     options.algorithm = Algorithm::reference;
     options.executor = nullptr;
-    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data(), options));
+    REQUIRE(conv(problem, {x.data(), weight.data(), nullptr}, expected.data(), options));
     CHECK(same_bits(y, expected));
 }
 
@@ -328,11 +264,11 @@ TEST_CASE("an application that flushes subnormals to zero gets them all the same
     problem.kernel = {1, 2, 2};
     const std::vector<float> x(9, 1e-40f), weight(4, 0.5f);
     std::vector<float> expected(4), y(4);
-    REQUIRE(conv(problem, x.data(), weight.data(), nullptr, expected.data()));
+    REQUIRE(conv(problem, {x.data(), weight.data(), nullptr}, expected.data()));
     const unsigned before = _mm_getcsr();
     const unsigned flushing = before | 0x8040;
     _mm_setcsr(flushing);
-    const Status status = conv(problem, x.data(), weight.data(), nullptr, y.data());
+    const Status status = conv(problem, {x.data(), weight.data(), nullptr}, y.data());
     const unsigned after = _mm_getcsr();
     _mm_setcsr(before);
     REQUIRE(status);
@@ -346,30 +282,30 @@ TEST_CASE("empty results, depth 0, and bad options") {
     ConvProblem problem;
     problem.input = {1, 4, 4};
     problem.batch = 0;
-    CHECK(conv(problem, nullptr, nullptr, nullptr, nullptr));
+    CHECK(conv(problem, {nullptr, nullptr, nullptr}, nullptr));
     problem.batch = 1;
     problem.out_channels = 0;
-    CHECK(conv(problem, nullptr, nullptr, nullptr, nullptr));
+    CHECK(conv(problem, {nullptr, nullptr, nullptr}, nullptr));
     problem.out_channels = 1;
     problem.in_channels = 0;
     const float bias = 3;
     std::vector<float> y(16, -1.0f);
-    REQUIRE(conv(problem, nullptr, nullptr, &bias, y.data()));
+    REQUIRE(conv(problem, {nullptr, nullptr, &bias}, y.data()));
     CHECK(y == std::vector<float>(16, 3.0f));
     Options options;
     options.algorithm = Algorithm::im2col;
     y.assign(16, -1.0f);
-    REQUIRE(conv(problem, nullptr, nullptr, &bias, y.data(), options));
+    REQUIRE(conv(problem, {nullptr, nullptr, &bias}, y.data(), options));
     CHECK(y == std::vector<float>(16, 3.0f));
     options = {};
     options.threads = -1;
-    CHECK(conv(problem, nullptr, nullptr, &bias, y.data(), options).code == StatusCode::invalid_argument);
+    CHECK(conv(problem, {nullptr, nullptr, &bias}, y.data(), options).code == StatusCode::invalid_argument);
     CHECK(set_isa("mmx").code == StatusCode::invalid_argument);
     CHECK(set_isa(nullptr).code == StatusCode::invalid_argument);
     problem.in_channels = 1;
-    CHECK(conv(problem, nullptr, &bias, nullptr, y.data()).message == "x is null");
-    CHECK(conv(problem, y.data(), nullptr, nullptr, y.data()).message == "weight is null");
-    CHECK(conv(problem, y.data(), &bias, nullptr, nullptr).message == "y is null");
+    CHECK(conv(problem, {nullptr, &bias, nullptr}, y.data()).message == "x is null");
+    CHECK(conv(problem, {y.data(), nullptr, nullptr}, y.data()).message == "weight is null");
+    CHECK(conv(problem, {y.data(), &bias, nullptr}, nullptr).message == "y is null");
     problem.padding_mode = PaddingMode(9);
-    CHECK(conv(problem, y.data(), &bias, nullptr, y.data()).code == StatusCode::invalid_argument);
+    CHECK(conv(problem, {y.data(), &bias, nullptr}, y.data()).code == StatusCode::invalid_argument);
 }

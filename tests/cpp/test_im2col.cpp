@@ -30,15 +30,17 @@ TEST_CASE("an axis band holds every coordinate that a tap reads, once, at consec
     for (std::int64_t taps = 1; taps <= 7; ++taps) {
         for (std::int64_t stride = 1; stride <= 5; ++stride) {
             for (const std::int64_t dilation : {1, 2, 3, 4, 6, 7, 10, 1000}) {
-                for (const std::int64_t positions : {1, 2, 3, 8}) {
-                    const AxisBand band(taps, stride, dilation, positions);
+                for (const auto& [positions, mirrored] :
+                     {std::pair(1, false), {2, false}, {3, true}, {3, false}, {8, true}, {8, false}}) {
+                    const AxisBand band(taps, stride, dilation, positions, mirrored);
                     const std::vector<std::int64_t> held = coordinates(band, stride);
                     std::set<std::int64_t> read;
                     AxisBand::Walk walk(band, 0);
                     for (std::int64_t tap = 0; tap < taps; ++tap, walk.next()) {
                         REQUIRE(walk.at() == band.tap_at(tap));
                         for (std::int64_t o = 0; o < positions; ++o) {
-                            const std::int64_t coordinate = o * stride + tap * dilation;
+                            const std::int64_t place = mirrored ? taps - 1 - tap : tap;
+                            const std::int64_t coordinate = o * stride + place * dilation;
                             REQUIRE(held[std::size_t(band.tap_at(tap) + o)] == coordinate);
                             read.insert(coordinate);
                         }
@@ -70,8 +72,9 @@ float expected_pixel(const ConvShape& shape, const std::vector<float>& image, co
                      const Extent& tap) {
     std::int64_t at = 0;
     for (std::size_t axis = 0; axis < 3; ++axis) {
+        const std::int64_t place = shape.mirrored ? shape.kernel[axis] - 1 - tap[axis] : tap[axis];
         const std::int64_t coordinate =
-            position[axis] * shape.stride[axis] + tap[axis] * shape.dilation[axis] - shape.pad_before[axis];
+            position[axis] * shape.stride[axis] + place * shape.dilation[axis] - shape.pad_before[axis];
         const std::int64_t source = source_index(shape.padding_mode, coordinate, shape.input[axis]);
         if (source == zero_element) return 0;
         at = at * shape.input[axis] + source;
@@ -79,8 +82,7 @@ float expected_pixel(const ConvShape& shape, const std::vector<float>& image, co
     return image[std::size_t(at)];
 }
 
-void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
-    const ConvShape shape = shape_of(problem);
+void check_all_boxes(const ConvShape& shape, const Extent& box_size) {
     const auto image = random_numbers<float>(std::size_t(shape.input[0] * shape.input[1] * shape.input[2]), 7);
     const ByteStrides dense = dense_strides(1, shape.input, 4);
     const BandLayout layout(shape, box_size);
@@ -94,7 +96,7 @@ void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
                     for (std::size_t axis = 0; axis < 3; ++axis) {
                         box.size[axis] = std::min(box_size[axis], shape.output[axis] - box.first[axis]);
                     }
-                    layout.pad_channel(shape, reinterpret_cast<const std::byte*>(image.data()),
+                    layout.pad_channel(kernels, shape, reinterpret_cast<const std::byte*>(image.data()),
                                        {dense[2], dense[3], dense[4]}, box, band.data());
                     std::vector<std::ptrdiff_t> offsets;
                     std::vector<Extent> taps;
@@ -134,6 +136,10 @@ void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
     }
 }
 
+void check_all_boxes(const ConvProblem& problem, const Extent& box_size) {
+    check_all_boxes(shape_of(problem), box_size);
+}
+
 }  // namespace
 
 TEST_CASE("bands and vectors hold what the taps read, in every padding mode") {
@@ -164,4 +170,19 @@ TEST_CASE("bands pull strided columns apart") {
     problem.pad_after = {0, 9, 2};
     check_all_boxes(problem, {1, 1, 16});
     check_all_boxes(problem, {1, 3, shape_of(problem).output[2]});
+}
+
+TEST_CASE("bands of a kernel that lies mirrored, and of positions that begin inside or beyond the image") {
+    ConvProblem problem;
+    problem.input = {1, 9, 61};
+    problem.kernel = {1, 3, 4};
+    problem.dilation = {1, 2, 3};
+    ConvShape shape = shape_of(problem);
+    shape.mirrored = true;
+    for (const std::int64_t pad : {-70, -61, -5, -1, 0, 3}) {
+        shape.pad_before = {0, pad / 5, pad};
+        shape.output = {1, 7, 50};
+        check_all_boxes(shape, {1, 1, 16});
+        check_all_boxes(shape, {1, 3, 50});
+    }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "guarded_memory.hpp"
 #include "kernel_sets.hpp"
 
 using namespace flatconv;
@@ -21,7 +22,7 @@ TEST_CASE_TEMPLATE("the micro-kernel computes every tile size to the bit and wri
         const auto weights = random_numbers<T>(std::size_t(kernels.tile_rows * row_stride), 1);
         const auto regions = random_numbers<T>(std::size_t(depth * kernels.tile_cols), 2);
         // Each vector of pixels has a place and an order of its own.
-        std::vector<RegionVector<T>> vectors;
+        std::vector<VectorOperand<T>> vectors;
         std::vector<std::vector<std::ptrdiff_t>> offsets;
         for (int v = 0; v < kernels.tile_cols / kernels.lanes; ++v) {
             std::vector<std::ptrdiff_t> depths;
@@ -42,7 +43,7 @@ TEST_CASE_TEMPLATE("the micro-kernel computes every tile size to the bit and wri
                         for (int c = 0; c < cols; ++c) {
                             T sum = 0;
                             for (int d = 0; d < depth; ++d) {
-                                const RegionVector<T>& vector = vectors[std::size_t(c / kernels.lanes)];
+                                const VectorOperand<T>& vector = vectors[std::size_t(c / kernels.lanes)];
                                 sum = std::fma(weights[std::size_t(r * row_stride + d)],
                                                vector.base[vector.offsets[d] + c % kernels.lanes], sum);
                             }
@@ -51,8 +52,9 @@ TEST_CASE_TEMPLATE("the micro-kernel computes every tile size to the bit and wri
                             if (with_bias) at += bias[std::size_t(r)];
                         }
                     }
-                    kernels.multiply({weights.data(), row_stride, vectors.data(), y.data(), y_stride, depth, rows, cols,
-                                      accumulate, with_bias ? bias.data() : nullptr});
+                    const Epilogue<T> epilogue{bias.data(), nullptr, 0, false, T(0), T(0)};
+                    kernels.multiply({weights.data(), row_stride, nullptr, vectors.data(), y.data(), y_stride, depth,
+                                      rows, cols, accumulate, with_bias ? &epilogue : nullptr});
                     CAPTURE(rows);
                     CAPTURE(cols);
                     CAPTURE(variant);
@@ -68,8 +70,9 @@ TEST_CASE_TEMPLATE("a tile of no depth is the bias", T, float, double) {
         const Kernels<T>& kernels = kernels_of<T>(*set);
         const T bias = T(2.5);
         T y[1] = {T(7)};
-        const RegionVector<T> nothing{nullptr, nullptr};
-        kernels.multiply({&bias, 1, &nothing, y, 1, 0, 1, 1, false, &bias});
+        const VectorOperand<T> nothing{nullptr, nullptr};
+        const Epilogue<T> epilogue{&bias, nullptr, 0, false, T(0), T(0)};
+        kernels.multiply({&bias, 1, nullptr, &nothing, y, 1, 0, 1, 1, false, &epilogue});
         CHECK(y[0] == T(2.5));
     }
 }
@@ -98,6 +101,24 @@ TEST_CASE_TEMPLATE("pack_vector fills every row, for any number of copies", T, f
                     REQUIRE(packed[std::size_t(d * lanes + lane)] == expected);
                 }
             }
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("take_even takes every second element and reads none behind the last", T, float, double) {
+    for (const KernelSet* set : usable_kernel_sets()) {
+        const Kernels<T>& kernels = kernels_of<T>(*set);
+        CAPTURE(set->name);
+        const auto most = std::size_t(5 * kernels.lanes + 2);
+        const auto numbers = random_numbers<T>(2 * most, 6);
+        const GuardedMemory<T> memory(2 * most);
+        for (std::size_t count = 0; count <= most; ++count) {
+            const T* from = memory.copy(numbers, count ? 2 * count - 1 : 0);
+            std::vector<T> to(count + 3, T(-5)), expected = to;
+            for (std::size_t i = 0; i < count; ++i) expected[i + 1] = numbers[2 * i];
+            kernels.copy_block({from, 0, 2, 1, std::int64_t(count), to.data() + 1, 0});
+            CAPTURE(count);
+            REQUIRE(same_bits(to, expected));
         }
     }
 }

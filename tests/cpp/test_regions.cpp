@@ -1,10 +1,12 @@
-// im2col and col2im against their definition, element by element; adjointness, sizes, null pointers, cancellation.
+// im2col, unfold and their adjoints against their definition, element by element; adjointness, sizes, null pointers,
+// cancellation.
 #include <doctest/doctest.h>
 #include <flatconv/flatconv.hpp>
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "kernel_sets.hpp"
 #include "problem/padding.hpp"
@@ -45,6 +47,18 @@ std::vector<std::int64_t> sources_of(const ConvProblem& p) {
         sources[element] = pixel;
     }
     return sources;
+}
+
+/// The same for the transposed matrices of all images.
+std::vector<std::int64_t> transposed_sources_of(const ConvProblem& p) {
+    const std::vector<std::int64_t> sources = sources_of(p);
+    const auto rows = std::size_t(product(output_of(p))), columns = std::size_t(p.in_channels * product(p.kernel));
+    std::vector<std::int64_t> transposed(sources.size());
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+        const std::size_t image = i / (rows * columns), row = i / columns % rows, column = i % columns;
+        transposed[(image * columns + column) * rows + row] = sources[i];
+    }
+    return transposed;
 }
 
 /// Uniform in [low, high].
@@ -113,8 +127,8 @@ struct Layout {
     }
 };
 
-void check_im2col(const ConvProblem& p, std::size_t element, Random& random) {
-    const std::vector<std::int64_t> sources = sources_of(p);
+void check_writing(decltype(im2col) write, const std::vector<std::int64_t>& sources, const ConvProblem& p,
+                   std::size_t element, Random& random) {
     const Layout layout(p, std::int64_t(element), random);
     std::vector<unsigned char> x(std::size_t(layout.bytes));
     for (unsigned char& byte : x) byte = static_cast<unsigned char>(random(1, 255));
@@ -126,16 +140,19 @@ void check_im2col(const ConvProblem& p, std::size_t element, Random& random) {
     Backwards executor;
     for (const int threads : {1, 7}) {
         std::vector<unsigned char> regions(expected.size(), 0xAB);
-        REQUIRE(im2col(p, {x.data() + layout.origin, layout.strides}, regions.data() + 1, element,
-                       executor.options(threads)));
+        REQUIRE(write(p, {x.data() + layout.origin, layout.strides}, regions.data() + 1, element,
+                      executor.options(threads)));
         CHECK(regions == expected);
     }
 }
 
+void check_im2col(const ConvProblem& p, std::size_t element, Random& random) {
+    check_writing(im2col, sources_of(p), p, element, random);
+    check_writing(unfold, transposed_sources_of(p), p, element, random);
+}
+
 template <typename T>
-void check_col2im(ConvProblem p, Random& random) {
-    p.dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
-    const std::vector<std::int64_t> sources = sources_of(p);
+void check_sums(decltype(col2im) sum, const std::vector<std::int64_t>& sources, const ConvProblem& p, Random& random) {
     const auto regions = random_numbers<T>(sources.size(), unsigned(random(0, 9999)));
     std::vector<T> sums(std::size_t(p.batch * p.in_channels * product(p.input)));
     for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -149,14 +166,21 @@ void check_col2im(ConvProblem p, Random& random) {
     Backwards executor;
     for (const int threads : {1, 2, 7}) {
         std::vector<unsigned char> x(expected.size(), 0xAB);
-        REQUIRE(col2im(p, regions.data(), {x.data() + layout.origin, layout.strides}, executor.options(threads)));
+        REQUIRE(sum(p, regions.data(), {x.data() + layout.origin, layout.strides}, executor.options(threads)));
         CHECK(x == expected);
     }
 }
 
+template <typename T>
+void check_col2im(ConvProblem p, Random& random) {
+    p.dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
+    check_sums<T>(col2im, sources_of(p), p, random);
+    check_sums<T>(fold, transposed_sources_of(p), p, random);
+}
+
 }  // namespace
 
-TEST_CASE("im2col is its definition, for elements of any size and images of any layout") {
+TEST_CASE("im2col and unfold are their definitions, for elements of any size and images of any layout") {
     Random random{std::mt19937(1)};
     for (const PaddingMode mode : modes) {
         for (const std::size_t element : {1, 2, 4, 8, 16}) {
@@ -165,7 +189,7 @@ TEST_CASE("im2col is its definition, for elements of any size and images of any 
     }
 }
 
-TEST_CASE_TEMPLATE("col2im adds in the order of the rows, to the bit", T, float, double) {
+TEST_CASE_TEMPLATE("col2im and fold add in the order of the rows, to the bit", T, float, double) {
     Random random{std::mt19937(2)};
     for (const PaddingMode mode : modes) {
         for (int round = 0; round < 60; ++round) check_col2im<T>(random_problem(random, mode), random);
@@ -203,9 +227,11 @@ TEST_CASE("the dilation of a single tap and the stride of a single pixel may be 
             p.input[axis] = 1;
             float pixel = 1, sum = 0;
             std::vector<float> regions(std::size_t(product(output_of(p)) * 3));
-            CHECK(im2col(p, {&pixel, {wild, wild, wild, wild, wild}}, regions.data(), 4));
-            CHECK(col2im(p, regions.data(), {&sum, {wild, wild, wild, wild, wild}}));
-            CHECK(sum == std::accumulate(regions.begin(), regions.end(), 0.0f));
+            for (const auto& [write, add] : {std::pair{im2col, col2im}, std::pair{unfold, fold}}) {
+                CHECK(write(p, {&pixel, {wild, wild, wild, wild, wild}}, regions.data(), 4, {}));
+                CHECK(add(p, regions.data(), {&sum, {wild, wild, wild, wild, wild}}, {}));
+                CHECK(sum == std::accumulate(regions.begin(), regions.end(), 0.0f));
+            }
         }
     }
 }
@@ -286,10 +312,15 @@ TEST_CASE("null is refused where there are elements, and nowhere else") {
     CHECK(regions == std::vector<float>(36, 1.0f));
     // An image without pixels, but with padding, has regions all the same.
     p.input = {1, 4, 0}, p.pad_before = {0, 0, 3};
-    REQUIRE(im2col(p, {nullptr, {wild, wild, wild, wild, wild}}, regions.data(), 4));
-    CHECK(std::accumulate(regions.begin(), regions.end(), 0.0f) == 18.0f);
+    for (const auto write : {im2col, unfold}) {
+        std::fill_n(regions.begin(), 18, 1.0f);
+        REQUIRE(write(p, {nullptr, {wild, wild, wild, wild, wild}}, regions.data(), 4, {}));
+        CHECK(std::accumulate(regions.begin(), regions.end(), 0.0f) == 18.0f);
+    }
     CHECK(im2col(p, nullptr, nullptr, 4).message == "regions is null");
+    CHECK(unfold(p, nullptr, nullptr, 4).message == "regions is null");
     CHECK(col2im(p, regions.data(), nullptr));
+    CHECK(fold(p, regions.data(), nullptr));
     p.batch = 0;
     CHECK(im2col(p, nullptr, nullptr, 4));
     CHECK(col2im(p, nullptr, nullptr));

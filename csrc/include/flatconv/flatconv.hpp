@@ -4,7 +4,7 @@
 //     problem.in_channels = 64, problem.out_channels = 128;
 //     problem.input = {1, 56, 56}, problem.kernel = {1, 3, 3};
 //     problem.padding = flatconv::PaddingRule::same;
-//     flatconv::Status status = flatconv::conv(problem, x, weight, bias, y);
+//     flatconv::Status status = flatconv::conv(problem, {x, weight, bias}, y);
 //     if (!status) log(status.message);
 //
 // The library never prints and never aborts, reads and writes no byte outside the arrays it is given,
@@ -75,6 +75,16 @@ enum class Algorithm {
     reference,  // plain loops over std::fma: slow, and the definition of every other result
     im2col,     // bands of the region matrix, laid out in contiguous memory, times the weights
     implicit,   // the same product, regions read from the padded band wherever whole vectors of them lie there
+    channels,   // the same product with vectors of output channels, the weights packed for them
+    direct,     // rows of pixels convolved without a region matrix: for few output channels, and for groups of few
+};
+
+/// What becomes of each output, last of all; a NaN stays one.
+struct Activation {
+    enum Kind : int { none, relu, relu6, clip };
+    Kind kind = none;
+    double a = 0;  // clip: the least, converted to the problem's dtype
+    double b = 0;  // clip: the most, not less than `a`
 };
 
 inline constexpr int max_spatial_rank = 3;
@@ -86,6 +96,14 @@ using Extent = std::array<std::int64_t, max_spatial_rank>;
 ///
 /// Arrays are x (batch, in_channels, input...), weight (out_channels, in_channels / groups, kernel...),
 /// bias (out_channels) and y (batch, out_channels, output...).
+///
+/// With `transposed`, the transpose of a convolution, which takes y's size back to x's: every pixel of x stamps the
+/// kernel on the output, `stride` apart, and what overlaps adds up. weight is (in_channels, out_channels / groups,
+/// kernel...), and padding is cut off the output, whose size along an axis is
+///
+///     (input - 1) * stride + dilation * (kernel - 1) + 1 - pad_before - pad_after + output_padding
+///
+/// or, under the rules `same` and `same_lower`, input * stride. The padding mode must be `zeros`.
 struct ConvProblem {
     DType dtype = DType::float32;
     int spatial_rank = 2;
@@ -101,6 +119,9 @@ struct ConvProblem {
     Extent pad_before{0, 0, 0};
     Extent pad_after{0, 0, 0};
     PaddingMode padding_mode = PaddingMode::zeros;
+    bool transposed = false;
+    Extent output_padding{0, 0, 0};  // of transposed problems: less than the stride, or than the dilation
+    Activation activation;
 };
 
 /// Checks the problem and gives the output's spatial sizes.
@@ -139,8 +160,13 @@ struct Array {
 // The numerical contract
 
 /// Every output is a sum over depth, in the order (input channel, kernel depth, height, width). It is cut into blocks
-/// of this length, each a chain of fused multiply-adds from zero; the block sums are added in order; then the bias is.
+/// of this length, each a chain of fused multiply-adds from zero; the block sums are added in order; then the bias, or
+/// +0 where there is none or it is −0; then the residual; then the activation is applied.
 /// Padding counts as real zeros. Rounding is to nearest and subnormals are kept, whatever the caller's environment.
+///
+/// A transposed convolution, or the gradient of an input, sums over (input channel, kernel depth, height, width) too,
+/// but only over the kernel elements of the output's phase: those that lie a whole number of strides from it. A
+/// gradient of weights sums over (image, output depth, height, width).
 ///
 /// So the bits of a result depend on the values of x, weight and bias alone: not on threads, batch, memory layout,
 /// algorithm or instruction set. (Which NaN a NaN is, its sign and payload, is not part of this.)
@@ -167,6 +193,13 @@ struct Options {
     Algorithm algorithm = Algorithm::automatic;
     std::size_t workspace_limit = std::numeric_limits<std::size_t>::max();  // in bytes, for all threads together
     Executor* executor = nullptr;                                           // null: the library's own pool
+
+    /// Memory to work in, `workspace_bytes(...)` of it, at any address. Null: the call allocates its own. (Beside it, a
+    /// call allocates its plan, some hundred bytes; a PackedConv keeps that, and for a shape that it knows allocates
+    /// nothing.)
+    void* workspace = nullptr;
+    std::size_t workspace_bytes = 0;
+
     double work_per_thread = 1e6;  // multiply-adds: a call with less for each thread uses fewer threads
 
     /// Asked now and then, on the calling thread alone: true ends the call early with `StatusCode::cancelled`.
@@ -174,14 +207,72 @@ struct Options {
     void* stop_context = nullptr;
 };
 
-/// y = convolution of x with weight, plus bias (`bias.data` may be null).
-FLATCONV_API Status conv(const ConvProblem& problem, const ConstArray& x, const ConstArray& weight,
-                         const ConstArray& bias, const Array& y, const Options& options = {}) noexcept;
+/// What a convolution reads. Where `bias` or `residual` is null, there is none.
+struct Inputs {
+    ConstArray x{};
+    ConstArray weight{};
+    ConstArray bias{};
+    ConstArray residual{};  // of y's shape
+};
 
-/// The most that `conv` would allocate, in bytes, for all threads together, when the arrays are dense and aligned to
-/// their elements. (Weights in another order are copied, and so are images for 1×1 kernels.)
-FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes,
-                                    const Options& options = {}) noexcept;
+/// y = activation(convolution of x with weight + bias + residual).
+FLATCONV_API Status conv(const ConvProblem& problem, const Inputs& inputs, const Array& y,
+                         const Options& options = {}) noexcept;
+
+/// dx = gradient, with respect to x, of any scalar function of y = conv(x, weight), without activation: dy, its
+/// gradient with respect to y, goes through the transpose of the convolution. In every padding mode, padding hands on
+/// what it receives to the pixels that it repeats.
+FLATCONV_API Status conv_input_gradient(const ConvProblem& problem, const ConstArray& dy, const ConstArray& weight,
+                                        const Array& dx, const Options& options = {}) noexcept;
+
+/// dweight = gradient with respect to weight. (That of the bias is the sum of dy over batch and positions: the same for
+/// an x of ones, one channel, and a kernel of one element.)
+FLATCONV_API Status conv_weight_gradient(const ConvProblem& problem, const ConstArray& x, const ConstArray& dy,
+                                         const Array& dweight, const Options& options = {}) noexcept;
+
+enum class Operation { conv, input_gradient, weight_gradient };
+
+/// The most memory that an operation works in, in bytes, for all threads together, when the arrays are dense and
+/// aligned to their elements. (Weights in another order are copied, those of a transposed convolution always, and so
+/// are images for 1×1 kernels.)
+FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options = {},
+                                    Operation operation = Operation::conv) noexcept;
+
+/// A layer that is called many times: its weights are packed once, and what can be decided for a shape of x before the
+/// call is decided once. The results are those of `conv`, to the bit. It holds a copy of the weights, so that the
+/// caller's may go. Calls may run at the same time.
+class FLATCONV_API PackedConv {
+  public:
+    /// Empty: every call fails.
+    PackedConv() noexcept = default;
+    ~PackedConv();
+    PackedConv(PackedConv&& other) noexcept;
+    PackedConv& operator=(PackedConv&& other) noexcept;
+
+    /// The problem's `batch` and `input` do not matter here. It must not be transposed. `packed` is replaced, unless
+    /// this fails.
+    static Status pack(const ConvProblem& problem, const ConstArray& weight, const ConstArray& bias,
+                       PackedConv& packed) noexcept;
+
+    /// The problem of a call.
+    ConvProblem problem(std::int64_t batch, const Extent& input) const noexcept;
+
+    /// y = activation(convolution of x + bias + residual).
+    Status run(std::int64_t batch, const Extent& input, const ConstArray& x, const Array& y,
+               const ConstArray& residual = {}, const Options& options = {}) const noexcept;
+
+    /// As `flatconv::workspace_bytes`.
+    Status workspace_bytes(std::int64_t batch, const Extent& input, std::size_t& bytes,
+                           const Options& options = {}) const noexcept;
+
+    /// How such a call would be computed, with what it is expected to cost, and why the other algorithms would not.
+    Status explain(std::int64_t batch, const Extent& input, std::string& text,
+                   const Options& options = {}) const noexcept;
+
+  private:
+    struct Layer;
+    Layer* layer_ = nullptr;
+};
 
 // ---------------------------------------------------------------------------------------------------------------
 // The region matrix
@@ -203,6 +294,14 @@ FLATCONV_API Status region_matrix_size(const ConvProblem& problem, std::size_t e
 /// `x` is overwritten. Each pixel sums its contributions in the order of the region matrix's rows.
 FLATCONV_API Status col2im(const ConvProblem& problem, const void* regions, const Array& x,
                            const Options& options = {}) noexcept;
+
+/// `im2col` with each image's matrix transposed: `regions` is (batch, in_channels * kernel elements, positions).
+FLATCONV_API Status unfold(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
+                           const Options& options = {}) noexcept;
+
+/// The adjoint of `unfold`. Each pixel sums its contributions in the order of the rows: by kernel element.
+FLATCONV_API Status fold(const ConvProblem& problem, const void* regions, const Array& x,
+                         const Options& options = {}) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------
 // Configuration

@@ -1,0 +1,155 @@
+// One core call each: describe, allocate the result, run.
+#include "bind/adjoints.hpp"
+
+#include "bind/results.hpp"
+
+namespace flatconv::bind {
+
+namespace {
+
+/// The geometry of a convolution, or of a transposed one, that gradients are taken of.
+struct GradientGeometry {
+    Geometry geometry;
+    bool transposed;
+    py::tuple output_padding;
+    std::int64_t groups;
+};
+
+using Shape = std::vector<py::ssize_t>;
+
+std::string text(const Shape& shape) { return bind::text(shape.data(), shape.size()); }
+
+Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+Shape sizes_of(const py::tuple& shape) {
+    Shape sizes;
+    for (const py::handle size : shape) sizes.push_back(size.cast<py::ssize_t>());
+    return sizes;
+}
+
+/// The problem of an x and a weight of these shapes: both plain, or weight with two axes before the spatial ones.
+ConvProblem problem_of(const GradientGeometry& given, DType dtype, const Shape& x, const Shape& weight) {
+    ConvProblem problem = describe(given.geometry);
+    problem.dtype = dtype;
+    problem.transposed = given.transposed;
+    problem.output_padding = spatial_sizes(problem, given.output_padding);
+    problem.groups = given.groups;
+    const auto rank = std::size_t(problem.spatial_rank);
+    if (x.size() < rank || x.size() > rank + 2 || weight.size() != (x.size() == rank ? rank : rank + 2)) {
+        throw py::value_error("x and weight of shapes " + text(x) + " and " + text(weight) + " do not go together");
+    }
+    if (x.size() == rank + 2) problem.batch = x[0];
+    std::int64_t first = 1, second = 1;
+    if (x.size() > rank) {
+        problem.in_channels = x[x.size() - rank - 1];
+        first = weight[0], second = weight[1];
+    }
+    if (problem.groups < 1) throw py::value_error("groups must be at least 1, got " + std::to_string(problem.groups));
+    if (problem.transposed) {
+        if (first != problem.in_channels) throw py::value_error("weight's input channels are not those of x");
+        if (__builtin_mul_overflow(second, problem.groups, &problem.out_channels)) {
+            throw py::value_error("weight and groups make too many output channels");
+        }
+    } else {
+        problem.out_channels = first;
+        if (problem.in_channels % problem.groups != 0 || second != problem.in_channels / problem.groups) {
+            throw py::value_error("weight's channels are not those of a group of x");
+        }
+    }
+    problem.input = spatial_sizes(problem, x.data(), py::ssize_t(x.size()));
+    problem.kernel = spatial_sizes(problem, weight.data(), py::ssize_t(weight.size()));
+    return problem;
+}
+
+/// The shape of y that belongs to an x of shape `x`.
+Shape y_shape(const ConvProblem& problem, const Shape& x) {
+    Extent output;
+    check(output_size(problem, output));
+    Shape shape = x;
+    std::copy(output.end() - problem.spatial_rank, output.end(), shape.end() - problem.spatial_rank);
+    const std::size_t leading = shape.size() - std::size_t(problem.spatial_rank);
+    if (leading > 0) shape[leading - 1] = problem.out_channels;
+    return shape;
+}
+
+void check_dy(const py::array& dy, const Shape& expected) {
+    if (shape_of(dy) == expected) return;
+    throw py::value_error("grad_output has shape " + text(shape_of(dy)) + ", but the output has " + text(expected));
+}
+
+py::array conv_transpose(const py::array& x, const py::array& weight, const py::object& bias, const py::tuple& stride,
+                         const py::object& padding, const py::tuple& output_padding, std::int64_t groups,
+                         const py::tuple& dilation, const py::object& out, int threads, std::string_view algorithm,
+                         std::int64_t workspace_limit) {
+    const GradientGeometry geometry{{stride, padding, dilation, "zeros"}, true, output_padding, groups};
+    const ConvProblem problem = problem_of(geometry, dtype_of(x), shape_of(x), shape_of(weight));
+    if (dtype_of(weight) != problem.dtype) throw py::type_error("weight has another dtype than x");
+    const Shape shape = y_shape(problem, shape_of(x));
+    const Inputs inputs{{x.data(), byte_strides(problem, x)},
+                        {weight.data(), byte_strides(problem, weight)},
+                        bias_of(problem, bias),
+                        {}};
+    Result result(out, x.dtype(), shape, {&x, &weight, &bias});
+    const Array y(result.array().mutable_data(), byte_strides(problem, result.array()));
+    run_released(options_of(threads, algorithm_of(algorithm), workspace_limit),
+                 [&](const Options& released) { return flatconv::conv(problem, inputs, y, released); });
+    return result.finish();
+}
+
+py::array conv_input_gradient(const py::tuple& x_shape, const py::array& weight, const py::array& dy,
+                              const py::tuple& stride, const py::object& padding, const py::tuple& dilation,
+                              std::int64_t groups, std::string_view padding_mode, bool transposed,
+                              const py::tuple& output_padding, const py::object& out, int threads,
+                              std::string_view algorithm, std::int64_t workspace_limit) {
+    const GradientGeometry geometry{{stride, padding, dilation, padding_mode}, transposed, output_padding, groups};
+    const Shape shape = sizes_of(x_shape);
+    const ConvProblem problem = problem_of(geometry, dtype_of(dy), shape, shape_of(weight));
+    check_dy(dy, y_shape(problem, shape));
+    if (dtype_of(weight) != problem.dtype) throw py::type_error("weight has another dtype than grad_output");
+    const ConstArray dy_array(dy.data(), byte_strides(problem, dy));
+    const ConstArray weight_array(weight.data(), byte_strides(problem, weight));
+    Result result(out, dy.dtype(), shape, {&dy, &weight});
+    const Array dx(result.array().mutable_data(), byte_strides(problem, result.array()));
+    run_released(options_of(threads, algorithm_of(algorithm), workspace_limit), [&](const Options& released) {
+        return flatconv::conv_input_gradient(problem, dy_array, weight_array, dx, released);
+    });
+    return result.finish();
+}
+
+py::array conv_weight_gradient(const py::array& x, const py::tuple& weight_shape, const py::array& dy,
+                               const py::tuple& stride, const py::object& padding, const py::tuple& dilation,
+                               std::int64_t groups, std::string_view padding_mode, bool transposed,
+                               const py::tuple& output_padding, const py::object& out, int threads,
+                               std::string_view algorithm, std::int64_t workspace_limit) {
+    const GradientGeometry geometry{{stride, padding, dilation, padding_mode}, transposed, output_padding, groups};
+    const Shape shape = sizes_of(weight_shape);
+    const ConvProblem problem = problem_of(geometry, dtype_of(x), shape_of(x), shape);
+    check_dy(dy, y_shape(problem, shape_of(x)));
+    if (dtype_of(dy) != problem.dtype) throw py::type_error("grad_output has another dtype than input");
+    const ConstArray x_array(x.data(), byte_strides(problem, x));
+    const ConstArray dy_array(dy.data(), byte_strides(problem, dy));
+    Result result(out, x.dtype(), shape, {&x, &dy});
+    const Array dweight(result.array().mutable_data(), byte_strides(problem, result.array()));
+    run_released(options_of(threads, algorithm_of(algorithm), workspace_limit), [&](const Options& released) {
+        return flatconv::conv_weight_gradient(problem, x_array, dy_array, dweight, released);
+    });
+    return result.finish();
+}
+
+}  // namespace
+
+void register_adjoints(py::module_& module) {
+    module.def("conv_transpose", conv_transpose, py::arg("x"), py::arg("weight"), py::arg("bias").none(true),
+               py::arg("stride"), py::arg("padding"), py::arg("output_padding"), py::arg("groups"), py::arg("dilation"),
+               py::arg("out").none(true), py::arg("threads"), py::arg("algorithm"), py::arg("workspace_limit"));
+    module.def("conv_input_gradient", conv_input_gradient, py::arg("x_shape"), py::arg("weight"), py::arg("dy"),
+               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("padding_mode"),
+               py::arg("transposed"), py::arg("output_padding"), py::arg("out").none(true), py::arg("threads"),
+               py::arg("algorithm"), py::arg("workspace_limit"));
+    module.def("conv_weight_gradient", conv_weight_gradient, py::arg("x"), py::arg("weight_shape"), py::arg("dy"),
+               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("padding_mode"),
+               py::arg("transposed"), py::arg("output_padding"), py::arg("out").none(true), py::arg("threads"),
+               py::arg("algorithm"), py::arg("workspace_limit"));
+}
+
+}  // namespace flatconv::bind

@@ -1,0 +1,138 @@
+// Convolutions: describe, allocate the result, run.
+#include "bind/operations.hpp"
+#include "bind/results.hpp"
+
+namespace flatconv::bind {
+
+namespace {
+
+/// A name and its parameters, or None.
+Activation activation_of(const py::object& activation) {
+    Activation described;
+    if (activation.is_none()) return described;
+    const auto items = activation.cast<py::tuple>();
+    constexpr std::pair<std::string_view, Activation::Kind> kinds[] = {
+        {"relu", Activation::relu},
+        {"relu6", Activation::relu6},
+        {"clip", Activation::clip},
+    };
+    const auto name = items[0].cast<std::string_view>();
+    for (const auto& [known, kind] : kinds) {
+        if (name == known) described.kind = kind;
+    }
+    if (described.kind == Activation::none)
+        throw py::value_error("activation is unknown: \"" + std::string(name) + "\"");
+    if (items.size() > 1) described.a = items[1].cast<double>();
+    if (items.size() > 2) described.b = items[2].cast<double>();
+    return described;
+}
+
+/// Writes the sizes of x, and those of weight where it is known, into the problem.
+void describe_x(ConvProblem& problem, const py::array& x, bool channels_last) {
+    const py::ssize_t channel_axis = channels_last ? x.ndim() - 1 : x.ndim() - problem.spatial_rank - 1;
+    const bool has_channels = x.ndim() > problem.spatial_rank;
+    problem.batch = x.ndim() == problem.spatial_rank + 2 ? x.shape(0) : 1;
+    problem.in_channels = has_channels ? x.shape(channel_axis) : 1;
+    problem.input = spatial_sizes(problem, x.shape(), has_channels && channels_last ? x.ndim() - 1 : x.ndim());
+}
+
+void describe_weight(ConvProblem& problem, const py::array& weight) {
+    problem.out_channels = leading_size(problem, weight, 2);
+    problem.kernel = spatial_sizes(problem, weight.shape(), weight.ndim());
+}
+
+ConstArray residual_of(const ConvProblem& problem, const py::object& residual, const std::vector<py::ssize_t>& shape,
+                       bool channels_last) {
+    if (residual.is_none()) return {};
+    const auto array = residual.cast<py::array>();
+    if (dtype_of(array) != problem.dtype) throw py::type_error("residual has another dtype than x");
+    const auto ndim = std::size_t(array.ndim());
+    if (!std::equal(array.shape(), array.shape() + ndim, shape.begin(), shape.end())) {
+        throw py::value_error("residual has shape " + text(array.shape(), ndim) + ", but the result has " +
+                              text(shape.data(), shape.size()));
+    }
+    return {array.data(), byte_strides(problem, array, channels_last)};
+}
+
+}  // namespace
+
+py::array conv(const py::array& x, const py::array& weight, const py::object& bias, const py::tuple& stride,
+               const py::object& padding, const py::tuple& dilation, std::int64_t groups, std::string_view padding_mode,
+               bool channels_last, const py::object& activation, const py::object& residual, const py::object& out,
+               int threads, std::string_view algorithm, std::int64_t workspace_limit) {
+    ConvProblem problem = describe({stride, padding, dilation, padding_mode});
+    problem.dtype = dtype_of(x);
+    if (dtype_of(weight) != problem.dtype) throw py::type_error("weight has another dtype than x");
+    problem.groups = groups;
+    problem.activation = activation_of(activation);
+    describe_x(problem, x, channels_last);
+    describe_weight(problem, weight);
+    Extent output;
+    check(output_size(problem, output));
+    if (leading_size(problem, weight, 1) != problem.in_channels / problem.groups) {
+        throw py::value_error("weight's channels are not those of a group of x");
+    }
+    const std::vector<py::ssize_t> shape = shape_like(problem, x, problem.out_channels, output, channels_last);
+    const Inputs inputs{{x.data(), byte_strides(problem, x, channels_last)},
+                        {weight.data(), byte_strides(problem, weight)},
+                        bias_of(problem, bias),
+                        residual_of(problem, residual, shape, channels_last)};
+    const Options options = options_of(threads, algorithm_of(algorithm), workspace_limit);
+    Result result(out, x.dtype(), shape, {&x, &weight, &bias, &residual});
+    const Array y(result.array().mutable_data(), byte_strides(problem, result.array(), channels_last));
+    run_released(options, [&](const Options& released) { return flatconv::conv(problem, inputs, y, released); });
+    return result.finish();
+}
+
+PackedLayer::PackedLayer(const py::array& weight, const py::object& bias, const py::tuple& stride,
+                         const py::object& padding, const py::tuple& dilation, std::int64_t groups,
+                         std::string_view padding_mode, bool channels_last, const py::object& activation,
+                         std::string_view algorithm, std::int64_t workspace_limit)
+    : channels_last_(channels_last),
+      dtype_(weight.dtype()),
+      algorithm_(algorithm_of(algorithm)),
+      workspace_limit_(workspace_limit) {
+    ConvProblem problem = describe({stride, padding, dilation, padding_mode});
+    problem.dtype = dtype_of(weight);
+    problem.groups = groups;
+    problem.in_channels = leading_size(problem, weight, 1) * groups;
+    problem.activation = activation_of(activation);
+    describe_weight(problem, weight);
+    check(PackedConv::pack(problem, {weight.data(), byte_strides(problem, weight)}, bias_of(problem, bias), packed_));
+    problem_ = packed_.problem(1, {1, 1, 1});
+}
+
+Options PackedLayer::options(int threads) const { return options_of(threads, algorithm_, workspace_limit_); }
+
+py::array PackedLayer::run(const py::array& x, const py::object& residual, const py::object& out, int threads) const {
+    ConvProblem problem = problem_;
+    if (dtype_of(x) != problem.dtype) throw py::type_error("x has another dtype than the packed weight");
+    const std::int64_t channels = problem.in_channels;
+    describe_x(problem, x, channels_last_);
+    if (problem.in_channels != channels) throw py::value_error("x's channels are not those of the packed weight");
+    Extent output;
+    check(output_size(problem, output));
+    const std::vector<py::ssize_t> shape = shape_like(problem, x, problem.out_channels, output, channels_last_);
+    const ConstArray added = residual_of(problem, residual, shape, channels_last_);
+    Result result(out, dtype_, shape, {&x, &residual});
+    const Array y(result.array().mutable_data(), byte_strides(problem, result.array(), channels_last_));
+    const ConstArray image(x.data(), byte_strides(problem, x, channels_last_));
+    run_released(options(threads), [&](const Options& released) {
+        return packed_.run(problem.batch, problem.input, image, y, added, released);
+    });
+    return result.finish();
+}
+
+std::size_t PackedLayer::workspace_bytes(std::int64_t batch, const py::tuple& input, int threads) const {
+    std::size_t bytes = 0;
+    check(packed_.workspace_bytes(batch, spatial_sizes(problem_, input), bytes, options(threads)));
+    return bytes;
+}
+
+std::string PackedLayer::explain(std::int64_t batch, const py::tuple& input, int threads) const {
+    std::string explanation;
+    check(packed_.explain(batch, spatial_sizes(problem_, input), explanation, options(threads)));
+    return explanation;
+}
+
+}  // namespace flatconv::bind

@@ -1,0 +1,154 @@
+// Structs of C to structs of C++ and back. What the values mean is checked behind the C++ API, as for its own callers.
+#include "capi/convert.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace flatconv::capi {
+
+namespace {
+
+static_assert(FLATCONV_CANCELLED == int(StatusCode::cancelled));
+static_assert(FLATCONV_FLOAT64 == int(DType::float64));
+static_assert(FLATCONV_PADDING_FULL == int(PaddingRule::full));
+static_assert(FLATCONV_MODE_SYMMETRIC == int(PaddingMode::symmetric));
+static_assert(FLATCONV_ALGORITHM_IMPLICIT == int(Algorithm::implicit));
+
+template <typename Struct>
+Struct defaults();
+
+template <>
+flatconv_problem defaults() {
+    const ConvProblem problem;
+    flatconv_problem c{};
+    c.struct_size = sizeof(c);
+    c.dtype = std::int32_t(problem.dtype);
+    c.spatial_rank = problem.spatial_rank;
+    c.batch = problem.batch;
+    c.in_channels = problem.in_channels;
+    c.out_channels = problem.out_channels;
+    c.groups = problem.groups;
+    std::copy(problem.input.begin(), problem.input.end(), c.input);
+    std::copy(problem.kernel.begin(), problem.kernel.end(), c.kernel);
+    std::copy(problem.stride.begin(), problem.stride.end(), c.stride);
+    std::copy(problem.dilation.begin(), problem.dilation.end(), c.dilation);
+    c.padding = std::int32_t(problem.padding);
+    c.padding_mode = std::int32_t(problem.padding_mode);
+    std::copy(problem.pad_before.begin(), problem.pad_before.end(), c.pad_before);
+    std::copy(problem.pad_after.begin(), problem.pad_after.end(), c.pad_after);
+    return c;
+}
+
+template <>
+flatconv_arrays defaults() {
+    return {};
+}
+
+template <>
+flatconv_options defaults() {
+    const Options options;
+    flatconv_options c{};
+    c.struct_size = sizeof(c);
+    c.threads = options.threads;
+    c.algorithm = std::int32_t(options.algorithm);
+    c.workspace_limit = options.workspace_limit;
+    c.work_per_thread = options.work_per_thread;
+    return c;
+}
+
+template <typename Struct>
+void write(Struct* target, std::size_t struct_size) noexcept {
+    Struct values = defaults<Struct>();
+    values.struct_size = struct_size;
+    const std::size_t known = std::min(struct_size, sizeof(Struct));
+    std::memset(target, 0, struct_size);
+    std::memcpy(static_cast<void*>(target), &values, known);
+}
+
+/// `values` becomes the caller's struct, as far as that goes, and defaults for the rest.
+template <typename Struct>
+Status read(const Struct* c, const char* name, Struct& values) {
+    if (!c) return {StatusCode::invalid_argument, std::string(name) + " is null"};
+    std::size_t size = 0;
+    std::memcpy(&size, c, sizeof(size));
+    if (size < sizeof(size) || size > sizeof(Struct)) {
+        return {StatusCode::invalid_argument, std::string(name) + ".struct_size is " + std::to_string(size) +
+                                                  ", but the library's struct has " + std::to_string(sizeof(Struct)) +
+                                                  " bytes: it was not initialized, or comes from a newer header"};
+    }
+    values = defaults<Struct>();
+    std::memcpy(static_cast<void*>(&values), c, size);
+    return {};
+}
+
+Extent extent(const std::int64_t (&sizes)[max_spatial_rank]) { return {sizes[0], sizes[1], sizes[2]}; }
+
+ByteStrides strides(const std::int64_t* values) {
+    ByteStrides strides{};
+    std::copy_n(values, strides.size(), strides.begin());
+    return strides;
+}
+
+}  // namespace
+
+Status CallOptions::read(const flatconv_options* c_options) {
+    if (!c_options) return {};
+    flatconv_options c;
+    if (Status status = capi::read(c_options, "options", c); !status) return status;
+    if (c.algorithm < FLATCONV_ALGORITHM_AUTOMATIC || c.algorithm > FLATCONV_ALGORITHM_IMPLICIT) {
+        return {StatusCode::invalid_argument,
+                "options.algorithm is not one of FLATCONV_ALGORITHM_: " + std::to_string(c.algorithm)};
+    }
+    options_.algorithm = Algorithm(c.algorithm);
+    options_.threads = c.threads;
+    options_.workspace_limit = c.workspace_limit;
+    options_.work_per_thread = c.work_per_thread;
+    options_.should_stop = c.should_stop;
+    options_.stop_context = c.stop_context;
+    if (c.executor) {
+        if (!c.executor->concurrency) return {StatusCode::invalid_argument, "options.executor->concurrency is null"};
+        if (!c.executor->run) return {StatusCode::invalid_argument, "options.executor->run is null"};
+        executor_.set(*c.executor);
+        options_.executor = &executor_;
+    }
+    return {};
+}
+
+Status read_problem(const flatconv_problem* c_problem, ConvProblem& problem) {
+    flatconv_problem c;
+    if (Status status = read(c_problem, "problem", c); !status) return status;
+    problem.dtype = DType(c.dtype);
+    problem.spatial_rank = c.spatial_rank;
+    problem.batch = c.batch;
+    problem.in_channels = c.in_channels;
+    problem.out_channels = c.out_channels;
+    problem.groups = c.groups;
+    problem.input = extent(c.input);
+    problem.kernel = extent(c.kernel);
+    problem.stride = extent(c.stride);
+    problem.dilation = extent(c.dilation);
+    problem.padding = PaddingRule(c.padding);
+    problem.padding_mode = PaddingMode(c.padding_mode);
+    problem.pad_before = extent(c.pad_before);
+    problem.pad_after = extent(c.pad_after);
+    return {};
+}
+
+Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays) {
+    return read(c_arrays, "arrays", arrays);
+}
+
+ConstArray array(const flatconv_const_array& c) noexcept {
+    return c.byte_strides ? ConstArray(c.data, strides(c.byte_strides)) : ConstArray(c.data);
+}
+
+Array array(const flatconv_array& c) noexcept {
+    return c.byte_strides ? Array(c.data, strides(c.byte_strides)) : Array(c.data);
+}
+
+void write_defaults(flatconv_problem* problem, std::size_t struct_size) noexcept { write(problem, struct_size); }
+
+void write_defaults(flatconv_options* options, std::size_t struct_size) noexcept { write(options, struct_size); }
+
+}  // namespace flatconv::capi

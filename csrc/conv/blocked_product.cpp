@@ -1,0 +1,134 @@
+// The weights times the region matrix, band by band: the general algorithms, for every rank, stride, dilation, group
+// and padding.
+//
+// `im2col` lays each band of the region matrix out in contiguous memory. `implicit` computes the same product, but
+// packs only the vectors of pixels that cross the end of a row; the others it reads from the padded band, or for 1×1
+// kernels from the image itself. `channels` turns the product around: lanes lie across output channels, for which the
+// weights are packed into panels, and pixels are read one by one. `direct` is for few output channels: it makes no
+// region matrix at all, and shares each row of a band among the rows of the kernel.
+#include "conv/channel_product.hpp"
+#include "conv/direct_product.hpp"
+#include "conv/operands.hpp"
+#include "conv/pixel_product.hpp"
+
+namespace flatconv {
+
+namespace {
+
+template <typename T>
+struct AcrossPixels {
+    using Blocking = PixelBlocking<T>;
+    using Workspace = PixelWorkspace<T>;
+    using Task = PixelTask<T>;
+    static WeightOrder weight_order(const Blocking&) { return WeightOrder::rows; }
+
+    static std::string describe(const Blocking& blocking) {
+        return std::string("lanes across pixels, tiles of ") + std::to_string(blocking.kernels.tile_rows) + " × " +
+               std::to_string(blocking.kernels.tile_cols) + ", regions " +
+               (blocking.in_place                  ? "read from the image"
+                : blocking.packing == Packing::all ? "packed"
+                                                   : "read from padded bands");
+    }
+};
+
+template <typename T>
+struct AcrossChannels {
+    using Blocking = ChannelBlocking<T>;
+    using Workspace = ChannelWorkspace<T>;
+    using Task = ChannelTask<T>;
+    static WeightOrder weight_order(const Blocking& blocking) {
+        return blocking.packs_in_tasks ? WeightOrder::none : WeightOrder::panels;
+    }
+
+    static std::string describe(const Blocking& blocking) {
+        const Kernels<T>& kernels = blocking.kernels;
+        return std::string("lanes across channels, tiles of ") +
+               std::to_string(kernels.panel_rows[kernels.panel_vectors - 1]) + " × " +
+               std::to_string(kernels.panel_vectors * kernels.lanes) + ", pixels read from " +
+               (blocking.in_place ? "the image" : "padded bands");
+    }
+};
+
+template <typename T>
+struct Directly {
+    using Blocking = DirectBlocking<T>;
+    using Workspace = DirectWorkspace<T>;
+    using Task = DirectTask<T>;
+    static WeightOrder weight_order(const Blocking&) { return WeightOrder::rows; }
+
+    static std::string describe(const Blocking& blocking) {
+        return "lanes across pixels, tiles of whole rows from padded bands, " +
+               std::to_string(blocking.groups_per_task) + " groups at a time";
+    }
+};
+
+template <typename T, template <typename> class Way>
+class BlockedPlan final : public ConvPlan {
+  public:
+    template <typename... Choices>
+    explicit BlockedPlan(const PlanRequest& request, Choices... choices)
+        : request_(request), blocking_(request, choices...) {
+        Carver carver(nullptr);
+        OperandWorkspace<T>(request_, Way<T>::weight_order(blocking_), carver);
+        shared_bytes_ = carver.used();
+        typename Way<T>::Workspace(blocking_, carver);
+        bytes_per_participant_ = carver.used() - shared_bytes_;
+    }
+
+    double cycles() const override { return blocking_.cycles(); }
+
+    std::size_t workspace_bytes() const override {
+        return shared_bytes_ + bytes_per_participant_ * std::size_t(blocking_.participants);
+    }
+
+    std::string describe() const override {
+        const BandPlan& bands = blocking_.bands;
+        return Way<T>::describe(blocking_) + ", " + std::to_string(bands.tasks) + " bands of " +
+               std::to_string(bands.box[0] * bands.box[1] * bands.box[2]) + " pixels × " + std::to_string(bands.rows) +
+               " channels";
+    }
+
+    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
+        const Operands<T> operands = make_operands<T>(request_, Way<T>::weight_order(blocking_), blocking_.participants,
+                                                      arrays, runtime, workspace);
+        const auto workspace_of = [&](int participant) {
+            Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
+            return typename Way<T>::Workspace(blocking_, own);
+        };
+        for (int p = 0; p < blocking_.participants; ++p) workspace_of(p).prepare(blocking_);
+        parallel::for_each_task(
+            runtime.executor, blocking_.participants, blocking_.tasks(),
+            [&](int participant, std::int64_t index) {
+                const typename Way<T>::Workspace own = workspace_of(participant);
+                typename Way<T>::Task(blocking_, arrays, operands, own, index).run(runtime.cancellation);
+            },
+            &runtime.cancellation);
+    }
+
+  private:
+    const PlanRequest request_;
+    const typename Way<T>::Blocking blocking_;
+    std::size_t shared_bytes_;
+    std::size_t bytes_per_participant_;
+};
+
+template <template <typename> class Way, typename... Choices>
+std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request, Choices... choices) {
+    if (request.dtype == DType::float32) return std::make_unique<BlockedPlan<float, Way>>(request, choices...);
+    return std::make_unique<BlockedPlan<double, Way>>(request, choices...);
+}
+
+}  // namespace
+
+const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {
+                                            return make_plan<AcrossPixels>(request, Packing::all);
+                                        }};
+const ConvAlgorithm implicit_algorithm = {Algorithm::implicit, "implicit", [](const PlanRequest& request) {
+                                              return make_plan<AcrossPixels>(request, Packing::crossing);
+                                          }};
+const ConvAlgorithm channels_algorithm = {
+    Algorithm::channels, "channels", [](const PlanRequest& request) { return make_plan<AcrossChannels>(request); }};
+const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct",
+                                        [](const PlanRequest& request) { return make_plan<Directly>(request); }};
+
+}  // namespace flatconv

@@ -1,0 +1,151 @@
+// Describes problems and arrays, and finds memory.
+#include "conv/call.hpp"
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/transposed.hpp"
+#include "conv/weight_gradient.hpp"
+#include "cpu/dispatch.hpp"
+
+namespace flatconv {
+
+namespace {
+
+/// The sizes of an array.
+struct Sizes {
+    std::int64_t first;
+    std::int64_t channels;
+    Extent spatial;
+
+    bool empty() const { return first == 0 || channels == 0 || spatial[0] == 0 || spatial[1] == 0 || spatial[2] == 0; }
+};
+
+/// Those of a task's arrays, in its order.
+struct TaskSizes {
+    Sizes first, second, result;
+
+    TaskSizes(Task task, const ConvShape& shape) {
+        const Sizes x{shape.batch, shape.groups * shape.in_channels, shape.input};
+        const Sizes weight{shape.groups * shape.out_channels, shape.in_channels, shape.kernel};
+        const Sizes y{shape.batch, shape.groups * shape.out_channels, shape.output};
+        switch (task) {
+            case Task::convolution: first = x, second = weight, result = y; break;
+            case Task::transpose: first = y, second = weight, result = x; break;
+            case Task::weight_gradient: first = x, second = y, result = weight; break;
+        }
+    }
+};
+
+template <typename AnyArray>
+AnyArray with_strides(AnyArray array, const Sizes& sizes, std::int64_t bytes) {
+    if (array.dense) array.byte_strides = dense_strides(sizes.channels, sizes.spatial, bytes);
+    array.dense = false;
+    return array;
+}
+
+/// Whether all elements of an array are aligned, and whole elements apart.
+bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes) {
+    return reinterpret_cast<std::uintptr_t>(data) % std::uintptr_t(bytes) == 0 &&
+           std::all_of(strides.begin(), strides.end(), [&](std::int64_t stride) { return stride % bytes == 0; });
+}
+
+/// What the plan may know of the arrays: not where they are, but how they can be read.
+void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanRequest& request) {
+    const std::int64_t bytes = element_bytes(request.dtype);
+    if (arrays.packed) {
+        request.weights = WeightForm::packed;
+    } else {
+        const WeightSizes weights = weight_sizes(request.shape);
+        const bool in_rows = request.dtype == DType::float32 ? lies_in_rows<float>(weights, arrays.weight)
+                                                             : lies_in_rows<double>(weights, arrays.weight);
+        request.weights = in_rows ? WeightForm::rows : WeightForm::strided;
+    }
+    const ByteStrides& x = arrays.x.byte_strides;
+    request.x_aligned = is_aligned(arrays.x.data, x, bytes);
+    request.x_pixels_dense = request.x_aligned && is_dense(sizes.first.spatial, x, bytes);
+    const auto in_pixel_rows = [&](const void* data, const ByteStrides& strides) {
+        return is_aligned(data, strides, bytes) && is_dense(sizes.result.spatial, strides, bytes);
+    };
+    request.y_in_rows = in_pixel_rows(arrays.y.data, arrays.y.byte_strides) &&
+                        (!arrays.residual.data || in_pixel_rows(arrays.residual.data, arrays.residual.byte_strides));
+}
+
+/// The first cache line in a piece of memory, or null if fewer than `wanted` bytes follow it. For nothing, any place is
+/// as good.
+std::byte* align(void* memory, std::size_t bytes, std::size_t wanted) {
+    if (wanted == 0) return static_cast<std::byte*>(memory);
+    const auto start = reinterpret_cast<std::uintptr_t>(memory);
+    const std::size_t skipped = (cache_line - start % cache_line) % cache_line;
+    return skipped <= bytes && wanted <= bytes - skipped ? static_cast<std::byte*>(memory) + skipped : nullptr;
+}
+
+}  // namespace
+
+Status describe(Task task, const ConvProblem& problem, const Options& options, PlanRequest& request) {
+    const auto make = task == Task::transpose ? make_adjoint_shape : make_shape;
+    if (Status status = make(problem, request.shape); !status) return status;
+    if (Status status = check_threads(options); !status) return status;
+    request.kernels = current_kernel_set();
+    if (!request.kernels) return unusable_isa();
+    request.dtype = problem.dtype;
+    request.activation = problem.activation;
+    request.weights = WeightForm::rows;
+    request.x_aligned = request.x_pixels_dense = request.y_in_rows = true;
+    const ConvShape& shape = request.shape;
+    const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
+                        double(std::max<std::int64_t>(shape.depth, 1));
+    request.threads = threads_for(options, work);
+    request.participants = participants_for(options, request.threads);
+    return {};
+}
+
+bool writes_nothing(Task task, const ConvShape& shape) { return TaskSizes(task, shape).result.empty(); }
+
+Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
+                       const ArrayNames& names, PlanRequest& request, ConvArrays& arrays) {
+    const TaskSizes sizes(task, request.shape);
+    const auto null = [](const char* name) {
+        return Status{StatusCode::invalid_argument, std::string(name) + " is null"};
+    };
+    if (!y.data) return null(names.result);
+    const bool reads = !sizes.second.empty();
+    if (reads && !inputs.weight.data && !packed) return null(names.second);
+    if (reads && !sizes.first.empty() && !inputs.x.data) return null(names.first);
+    const std::int64_t bytes = element_bytes(request.dtype);
+    arrays = {with_strides(inputs.x, sizes.first, bytes),
+              with_strides(inputs.weight, sizes.second, bytes),
+              inputs.bias,
+              with_strides(inputs.residual, sizes.result, bytes),
+              with_strides(y, sizes.result, bytes),
+              packed};
+    if (inputs.bias.dense) arrays.bias.byte_strides = {bytes};
+    describe_layout(sizes, arrays, request);
+    return {};
+}
+
+Status plan(Task task, const PlanRequest& request, const Options& options, std::unique_ptr<ConvPlan>& chosen) {
+    const auto way = task == Task::convolution ? choose
+                     : task == Task::transpose ? plan_transposed
+                                               : plan_weight_gradient;
+    return way(request, options.algorithm, options.workspace_limit, chosen);
+}
+
+Status run(const ConvPlan& plan, const ConvArrays& arrays, const Options& options) {
+    const std::size_t needed = plan.workspace_bytes();
+    const auto run_in = [&](std::byte* workspace) {
+        return with_runtime(options, [&](const Runtime& runtime) { plan.run(arrays, runtime, workspace); });
+    };
+    if (options.workspace) {
+        std::byte* const workspace = align(options.workspace, options.workspace_bytes, needed);
+        if (workspace) return run_in(workspace);
+        return {StatusCode::out_of_memory, "workspace of " + std::to_string(options.workspace_bytes) +
+                                               " bytes is too small: this convolution needs " +
+                                               std::to_string(workspace_of(plan))};
+    }
+    const AlignedBuffer workspace(needed);
+    if (!workspace.data()) return {StatusCode::out_of_memory, "out of memory for the workspace"};
+    return run_in(workspace.data());
+}
+
+}  // namespace flatconv

@@ -1,0 +1,49 @@
+// What every call of a convolution does around its plan: describe the problem and the arrays, find memory, run.
+#ifndef FLATCONV_CONV_CALL_HPP
+#define FLATCONV_CONV_CALL_HPP
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+
+namespace flatconv {
+
+/// What is computed with the shape of one convolution, from two of its arrays the third.
+enum class Task {
+    convolution,      // y from x and weight
+    transpose,        // x from y and weight: transposed convolutions, gradients of the input
+    weight_gradient,  // weight from x and y
+};
+
+/// Checks everything but the arrays, and describes a call with dense and aligned ones.
+Status describe(Task task, const ConvProblem& problem, const Options& options, PlanRequest& request);
+
+/// What a task's arrays are called in messages: the two that it reads, and its result.
+struct ArrayNames {
+    const char* first = "x";
+    const char* second = "weight";
+    const char* result = "y";
+};
+
+/// Whether the task writes nothing.
+bool writes_nothing(Task task, const ConvShape& shape);
+
+/// Completes strides and tells the plan how the arrays can be read. Of `inputs`, `x` and `weight` stand for the two
+/// arrays that the task reads, in its order; the latter may be null where it is packed.
+Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
+                       const ArrayNames& names, PlanRequest& request, ConvArrays& arrays);
+
+/// The plan of the task's algorithm that the options name, or the cheapest.
+Status plan(Task task, const PlanRequest& request, const Options& options, std::unique_ptr<ConvPlan>& chosen);
+
+/// What the plan needs of a caller's workspace, wherever that begins.
+inline std::size_t workspace_of(const ConvPlan& plan) noexcept {
+    const std::size_t bytes = plan.workspace_bytes();
+    return bytes == 0 ? 0 : bytes + cache_line - 1;
+}
+
+/// Runs the plan in the caller's workspace, or in one of its own.
+Status run(const ConvPlan& plan, const ConvArrays& arrays, const Options& options);
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,152 @@
+// What the product with lanes across channels decides before it touches an element, and the memory that it takes.
+#ifndef FLATCONV_CONV_CHANNEL_BLOCKING_HPP
+#define FLATCONV_CONV_CHANNEL_BLOCKING_HPP
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+#include "conv/band_plan.hpp"
+#include "gemm/gemm.hpp"
+
+namespace flatconv {
+
+template <typename T>
+struct ChannelBlocking {
+    explicit ChannelBlocking(const PlanRequest& request)
+        : kernels(kernels_of<T>(*request.kernels)),
+          shape(request.shape),
+          panels(weight_sizes(shape), kernels),
+          weights(request.weights),
+          x_aligned(request.x_aligned),
+          in_place(request.x_aligned && reads_pixels_in_place(shape)),
+          transposes(request.y_in_rows),
+          block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
+          ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
+          band_shape(without_gaps(shape)),
+          bands(plan_bands(shape, {int(panels.width), kernels.panel_rows[kernels.panel_vectors - 1]},
+                           request.band_bytes / std::int64_t(sizeof(T)), request.threads,
+                           [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
+          layout(band_shape, band_box({{0, 0, 0}, bands.box}).size),
+          participants(int(std::min<std::int64_t>(request.participants, bands.tasks))),
+          packs_in_tasks(
+              weights != WeightForm::packed &&
+              (shape.batch * bands.boxes() <= 2 * participants ||
+               double(shape.groups * panels.rows) * double(shape.depth * std::int64_t(sizeof(T))) > most_packed)) {}
+
+    const Kernels<T>& kernels;
+    const ConvShape shape;
+    const PanelLayout panels;
+    const WeightForm weights;
+    const bool x_aligned;
+    const bool in_place;       // pixels are read from the image
+    const bool transposes;     // sums become rows of pixels
+    const std::int64_t block;  // of depth
+    const std::int64_t ring;   // padded channels that are kept at a time
+    const ConvShape band_shape;
+    const BandPlan bands;
+    const BandLayout layout;
+    const int participants;
+    /// Each task packs the panels that it needs, as it needs them: where few others need the same, that is less than to
+    /// write all of them to memory and to read them back. And where all of them together would be large, because memory
+    /// is bounded.
+    const bool packs_in_tasks;
+
+    /// Pixels are read one by one, from anywhere. So rows need not be pulled apart where a stride leaves no gaps: the
+    /// band then has a position for every coordinate, of which the pixels are those at a distance.
+    std::int64_t column_step() const { return shape.stride[2] / band_shape.stride[2]; }
+
+    /// A box of the output as one of the positions of `band_shape`.
+    PixelBox band_box(PixelBox box) const {
+        box.first[2] *= column_step();
+        box.size[2] = (box.size[2] - 1) * column_step() + 1;
+        return box;
+    }
+
+    std::int64_t tasks() const { return bands.tasks; }
+    double cycles() const {
+        if (weights == WeightForm::packed) return bands.cycles;
+        const double all = cost::finish * double(shape.groups * panels.rows) * double(shape.depth);
+        return bands.cycles + all * (packs_in_tasks ? double(shape.batch * bands.boxes()) : 2) / participants;
+    }
+
+  private:
+    static constexpr double most_packed = 64 << 20;  // bytes
+
+    /// A kernel of one element that never meets padding.
+    static bool reads_pixels_in_place(const ConvShape& shape) {
+        for (int axis = 0; axis < max_spatial_rank; ++axis) {
+            if (shape.pad_before[axis] > 0 ||
+                (shape.output[axis] - 1) * shape.stride[axis] - shape.pad_before[axis] >= shape.input[axis]) {
+                return false;
+            }
+        }
+        return shape.taps == 1;
+    }
+
+    static ConvShape without_gaps(ConvShape shape) {
+        if (shape.kernel[2] >= shape.stride[2] && shape.dilation[2] == 1) shape.stride[2] = 1;
+        return shape;
+    }
+
+    BandWork work(const Extent& box, std::int64_t rows) const {
+        const auto pixels = double(box[0] * box[1] * box[2]);
+        const double depth = double(shape.depth), channels = double(shape.in_channels);
+        const double blocks = double(ceil_div(shape.depth, block));
+        const std::int64_t lanes = kernels.lanes, full = rows / panels.width, rest = rows % panels.width;
+        const PaddedSize padded = in_place ? PaddedSize{0, 0} : padded_size(shape, box);
+        const auto panel = [&](std::int64_t vectors) {
+            const std::int64_t most = kernels.panel_rows[vectors - 1];
+            const double run = double(even_tile(box[2], most));
+            return double(ceil_div(box[2], most)) * (depth * cost::tile_depth(run, double(vectors)) +
+                                                     blocks * (cost::tile + cost::store * run * double(vectors)));
+        };
+        double tiles = double(full) * panel(kernels.panel_vectors);
+        if (rest) tiles += panel(ceil_div(rest, lanes));
+        const double sums = pixels * double(round_up(rows, lanes));
+        return {double(box[0] * box[1]) * tiles +
+                    channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
+                    cost::weight * double(rows) * depth + cost::finish * sums,
+                padded.elements * double(ring) + sums};
+    }
+};
+
+/// The memory of one participant.
+template <typename T>
+struct ChannelWorkspace {
+    ImageBlock* blocks;  // of the image in a band
+    T* ring;
+    std::ptrdiff_t* offsets;                           // of each depth of the block, in the ring or the image
+    std::ptrdiff_t* panel_offsets[max_panel_vectors];  // of each depth in a panel, by its vectors - 1
+    T* sums;                                           // one row of channels for each pixel
+    T* rows;                                           // one panel, as rows of pixels; or null
+    T* panel;                                          // one block of one panel of weights, or null
+
+    ChannelWorkspace(const ChannelBlocking<T>& blocking, Carver& carver) {
+        const auto block = std::size_t(blocking.block);
+        const auto pixels = std::size_t(blocking.bands.box[0] * blocking.bands.box[1] * blocking.bands.box[2]);
+        blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
+        ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()));
+        offsets = carver.take<std::ptrdiff_t>(block);
+        for (int v = 0; v < blocking.kernels.panel_vectors; ++v) panel_offsets[v] = carver.take<std::ptrdiff_t>(block);
+        sums = carver.take<T>(pixels * std::size_t(sums_stride(blocking)));
+        panel = blocking.packs_in_tasks ? carver.take<T>(block * std::size_t(blocking.panels.width)) : nullptr;
+        rows = blocking.transposes ? nullptr : carver.take<T>(pixels * std::size_t(blocking.panels.width));
+    }
+
+    static std::ptrdiff_t sums_stride(const ChannelBlocking<T>& blocking) {
+        return std::ptrdiff_t(round_up(blocking.bands.rows, blocking.kernels.lanes));
+    }
+
+    void prepare(const ChannelBlocking<T>& blocking) const {
+        for (int v = 0; v < blocking.kernels.panel_vectors; ++v) {
+            for (std::int64_t d = 0; d < blocking.block; ++d) {
+                panel_offsets[v][d] = std::ptrdiff_t(d * (v + 1) * blocking.kernels.lanes);
+            }
+        }
+    }
+};
+
+}  // namespace flatconv
+
+#endif

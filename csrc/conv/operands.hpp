@@ -1,0 +1,115 @@
+// Weights and bias as the tasks of a call read them: the caller's own, packed for the call, or packed before it.
+#ifndef FLATCONV_CONV_OPERANDS_HPP
+#define FLATCONV_CONV_OPERANDS_HPP
+
+#include <cstring>
+#include <limits>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+
+namespace flatconv {
+
+/// The bounds that an activation keeps sums between.
+template <typename T>
+struct Clamp {
+    bool applies;
+    T low, high;
+
+    explicit Clamp(const Activation& activation) : applies(true), low(T(0)), high(std::numeric_limits<T>::infinity()) {
+        switch (activation.kind) {
+            case Activation::relu: break;
+            case Activation::relu6: high = T(6); break;
+            case Activation::clip:
+                low = T(activation.a);
+                high = T(activation.b);
+                break;
+            default: applies = false; break;
+        }
+    }
+};
+
+template <typename T>
+struct Operands {
+    WeightRows<T> weights;  // where rows are wanted
+    const T* panels;        // where panels are wanted
+    const T* bias;          // dense, one for each output channel of all groups
+    Clamp<T> clamp;
+};
+
+/// Which order an algorithm wants the weights in, if it does not read the caller's own.
+enum class WeightOrder { rows, panels, none };
+
+/// The memory of the operands that are made for the call, and how they are made.
+template <typename T>
+struct OperandWorkspace {
+    T* weights;
+    T* bias;
+
+    OperandWorkspace(const PlanRequest& request, WeightOrder order, Carver& carver) : weights(nullptr), bias(nullptr) {
+        if (request.weights == WeightForm::packed) return;
+        const WeightSizes sizes = weight_sizes(request.shape);
+        if (order == WeightOrder::panels) {
+            const PanelLayout layout(sizes, kernels_of<T>(*request.kernels));
+            weights = carver.take<T>(std::size_t(sizes.groups * layout.group_elements()));
+        } else if (order == WeightOrder::rows && request.weights == WeightForm::strided) {
+            weights = carver.take<T>(std::size_t(sizes.rows()) * std::size_t(packed_row_stride<T>(sizes.depth())));
+        }
+        bias = carver.take<T>(std::size_t(sizes.rows()));
+    }
+};
+
+/// Dense, and never −0: a sum of −0, which depends on what underflowed on the way, becomes 0 like all others.
+template <typename T>
+void pack_bias(const ConstArray& bias, std::int64_t rows, T* packed) noexcept {
+    const auto* from = static_cast<const std::byte*>(bias.data);
+    for (std::int64_t row = 0; row < rows; ++row) {
+        T value = 0;
+        if (from) std::memcpy(&value, from + row * bias.byte_strides[0], sizeof(T));
+        packed[row] = value + T(0);
+    }
+}
+
+/// Packs what the call needs packed.
+template <typename T>
+Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int participants, const ConvArrays& arrays,
+                          const Runtime& runtime, std::byte* workspace) {
+    const WeightSizes sizes = weight_sizes(request.shape);
+    const Clamp<T> clamp(request.activation);
+    if (const PackedWeights* packed = arrays.packed) {
+        return {{reinterpret_cast<const T*>(packed->rows), packed_row_stride<T>(sizes.depth())},
+                reinterpret_cast<const T*>(packed->panels),
+                reinterpret_cast<const T*>(packed->bias),
+                clamp};
+    }
+    Carver carver(workspace);
+    const OperandWorkspace<T> own(request, order, carver);
+    pack_bias(arrays.bias, sizes.rows(), own.bias);
+    if (order == WeightOrder::panels) {
+        const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
+        const PanelLayout layout(sizes, kernels);
+        parallel::for_each_task(
+            runtime.executor, participants, sizes.groups * layout.panels(),
+            [&](int, std::int64_t task) {
+                const std::int64_t group = task / layout.panels(), panel = task % layout.panels();
+                pack_panel(kernels, sizes, arrays.weight, group, panel, 0, layout.depth,
+                           own.weights + layout.at(group, panel));
+            },
+            &runtime.cancellation);
+        return {{}, own.weights, own.bias, clamp};
+    }
+    if (!own.weights) {
+        const auto stride = std::ptrdiff_t(arrays.weight.byte_strides[0] / std::int64_t(sizeof(T)));
+        return {{static_cast<const T*>(arrays.weight.data), stride}, nullptr, own.bias, clamp};
+    }
+    const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
+    parallel::for_each_task(
+        runtime.executor, participants, sizes.rows(),
+        [&](int, std::int64_t row) { pack_row(sizes, arrays.weight, row, own.weights + row * stride); },
+        &runtime.cancellation);
+    return {{own.weights, stride}, nullptr, own.bias, clamp};
+}
+
+}  // namespace flatconv
+
+#endif

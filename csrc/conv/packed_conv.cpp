@@ -1,0 +1,255 @@
+// Layers that are packed once: their weights in every order that an algorithm reads, and their plans by shape.
+#include <flatconv/flatconv.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "base/checked.hpp"
+#include "conv/call.hpp"
+#include "conv/operands.hpp"
+#include "conv/status.hpp"
+#include "cpu/dispatch.hpp"
+
+namespace flatconv {
+
+namespace {
+
+/// All that two calls of one layer must have in common to share a plan.
+struct PlanKey {
+    std::int64_t batch;
+    Extent input;
+    Algorithm algorithm;
+    std::size_t workspace_limit;
+    int threads;
+    int participants;
+    bool x_aligned, x_pixels_dense, y_in_rows;
+
+    friend bool operator==(const PlanKey& a, const PlanKey& b) {
+        return a.batch == b.batch && a.input == b.input && a.algorithm == b.algorithm &&
+               a.workspace_limit == b.workspace_limit && a.threads == b.threads && a.participants == b.participants &&
+               a.x_aligned == b.x_aligned && a.x_pixels_dense == b.x_pixels_dense && a.y_in_rows == b.y_in_rows;
+    }
+};
+
+/// The plans of the shapes that a layer was last called with.
+class PlanCache {
+  public:
+    using Plan = std::shared_ptr<const ConvPlan>;
+
+    Plan find(const PlanKey& key) {
+        const std::lock_guard lock(mutex_);
+        const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+        if (found == entries_.end()) return nullptr;
+        // The one that is used stays longest.
+        std::rotate(entries_.begin(), found, found + 1);
+        return entries_.front().plan;
+    }
+
+    void insert(const PlanKey& key, Plan plan) {
+        const std::lock_guard lock(mutex_);
+        if (entries_.size() == most_plans) entries_.pop_back();
+        entries_.insert(entries_.begin(), {key, std::move(plan)});
+    }
+
+  private:
+    struct Entry {
+        PlanKey key;
+        Plan plan;
+    };
+    static constexpr std::size_t most_plans = 16;
+
+    std::mutex mutex_;
+    std::vector<Entry> entries_;
+};
+
+}  // namespace
+
+inline namespace v0 {
+
+struct PackedConv::Layer {
+    ConvProblem problem;
+    AlignedBuffer memory;
+    PackedWeights weights{};
+    ConstArray weight, bias;  // the packed rows and bias, for the algorithm that reads them one by one
+    PlanCache plans;
+
+    Layer(const ConvProblem& described, std::size_t bytes) : problem(described), memory(bytes) {}
+
+    template <typename T>
+    static std::size_t place(const WeightSizes& sizes, const KernelSet& kernels, std::byte* start, PackedWeights& at) {
+        Carver carver(start);
+        const PanelLayout layout(sizes, kernels_of<T>(kernels));
+        const auto rows = std::size_t(sizes.rows());
+        at.kernels = &kernels;
+        at.rows = reinterpret_cast<std::byte*>(carver.take<T>(rows * std::size_t(packed_row_stride<T>(sizes.depth()))));
+        at.panels = reinterpret_cast<std::byte*>(carver.take<T>(std::size_t(sizes.groups * layout.group_elements())));
+        at.bias = reinterpret_cast<std::byte*>(carver.take<T>(rows));
+        return carver.used();
+    }
+
+    /// Whole vectors of channels may be many times the weights themselves, whose size is known to fit.
+    template <typename T>
+    static bool can_be_packed(const WeightSizes& sizes, const Kernels<T>& kernels) {
+        const Checked rows = Checked(sizes.rows()) * packed_row_stride<T>(sizes.depth());
+        const Checked panels = Checked(round_up(sizes.out_channels, kernels.lanes)) * sizes.groups * sizes.depth();
+        return ((rows + panels + sizes.rows()) * std::int64_t(sizeof(T))).valid();
+    }
+
+    template <typename T>
+    static Status make(const ConvProblem& problem, const WeightSizes& sizes, const KernelSet& set,
+                       const ConstArray& weight, const ConstArray& bias, std::unique_ptr<Layer>& layer) {
+        if (!can_be_packed<T>(sizes, kernels_of<T>(set))) {
+            return {StatusCode::size_overflow, "the packed weights have more than 2⁶³ − 1 bytes"};
+        }
+        PackedWeights at;
+        layer = std::make_unique<Layer>(problem, place<T>(sizes, set, nullptr, at));
+        if (!layer->memory.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
+        place<T>(sizes, set, layer->memory.data(), layer->weights);
+        const auto part = [](const std::byte* place) { return reinterpret_cast<T*>(const_cast<std::byte*>(place)); };
+        const Kernels<T>& kernels = kernels_of<T>(set);
+        const PanelLayout layout(sizes, kernels);
+        const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
+        T* const rows = part(layer->weights.rows);
+        for (std::int64_t row = 0; row < sizes.rows(); ++row) pack_row(sizes, weight, row, rows + row * stride);
+        for (std::int64_t group = 0; group < sizes.groups; ++group) {
+            for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
+                pack_panel(kernels, sizes, weight, group, panel, 0, layout.depth,
+                           part(layer->weights.panels) + layout.at(group, panel));
+            }
+        }
+        pack_bias(bias, sizes.rows(), part(layer->weights.bias));
+        ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, sizeof(T));
+        strides[0] = stride * std::int64_t(sizeof(T));
+        layer->weight = {rows, strides};
+        layer->bias = layer->weights.bias;
+        return {};
+    }
+
+    /// Describes a call, and finds its plan or makes it. `plan` stays null where there is nothing to compute.
+    Status plan_for(const ConvProblem& called, const Options& options, PlanRequest& request, PlanCache::Plan& plan) {
+        const PlanKey key{called.batch,     called.input,         options.algorithm, options.workspace_limit,
+                          request.threads,  request.participants, request.x_aligned, request.x_pixels_dense,
+                          request.y_in_rows};
+        plan = plans.find(key);
+        if (plan) return {};
+        std::unique_ptr<ConvPlan> made;
+        if (Status status = choose(request, options.algorithm, options.workspace_limit, made); !status) return status;
+        plan = std::move(made);
+        plans.insert(key, plan);
+        return {};
+    }
+
+    Status describe_call(const ConvProblem& called, const Options& options, PlanRequest& request) const {
+        if (Status status = describe(Task::convolution, called, options, request); !status) return status;
+        request.kernels = weights.kernels;
+        request.weights = WeightForm::packed;
+        return {};
+    }
+};
+
+namespace {
+
+Status not_packed() { return {StatusCode::invalid_argument, "the PackedConv is empty: pack weights into it first"}; }
+
+}  // namespace
+
+PackedConv::~PackedConv() { delete layer_; }
+
+PackedConv::PackedConv(PackedConv&& other) noexcept : layer_(std::exchange(other.layer_, nullptr)) {}
+
+PackedConv& PackedConv::operator=(PackedConv&& other) noexcept {
+    std::swap(layer_, other.layer_);
+    return *this;
+}
+
+Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, const ConstArray& bias,
+                        PackedConv& packed) noexcept {
+    return guarded([&]() -> Status {
+        ConvShape shape;
+        if (problem.transposed) {
+            return {StatusCode::invalid_argument, "transposed problems cannot be packed: call conv"};
+        }
+        if (Status status = make_layer_shape(problem, shape); !status) return status;
+        const KernelSet* const kernels = current_kernel_set();
+        if (!kernels) return unusable_isa();
+        const WeightSizes sizes = weight_sizes(shape);
+        if (sizes.rows() * sizes.depth() > 0 && !weight.data) return {StatusCode::invalid_argument, "weight is null"};
+        const std::int64_t bytes = element_bytes(problem.dtype);
+        ConstArray strided = weight, strided_bias = bias;
+        if (weight.dense) strided.byte_strides = dense_strides(sizes.in_channels, sizes.kernel, bytes);
+        if (bias.dense) strided_bias.byte_strides = {bytes};
+        std::unique_ptr<Layer> layer;
+        const Status status = problem.dtype == DType::float32
+                                  ? Layer::make<float>(problem, sizes, *kernels, strided, strided_bias, layer)
+                                  : Layer::make<double>(problem, sizes, *kernels, strided, strided_bias, layer);
+        if (!status) return status;
+        delete std::exchange(packed.layer_, layer.release());
+        return {};
+    });
+}
+
+ConvProblem PackedConv::problem(std::int64_t batch, const Extent& input) const noexcept {
+    ConvProblem called;
+    if (layer_) called = layer_->problem;
+    called.batch = batch;
+    called.input = input;
+    return called;
+}
+
+Status PackedConv::run(std::int64_t batch, const Extent& input, const ConstArray& x, const Array& y,
+                       const ConstArray& residual, const Options& options) const noexcept {
+    return guarded([&]() -> Status {
+        if (!layer_) return not_packed();
+        const ConvProblem called = problem(batch, input);
+        PlanRequest request;
+        ConvArrays arrays;
+        PlanCache::Plan plan;
+        if (Status status = layer_->describe_call(called, options, request); !status) return status;
+        if (request.shape.empty()) return {};
+        if (Status status = describe_arrays(Task::convolution, {x, layer_->weight, layer_->bias, residual}, y,
+                                            &layer_->weights, {}, request, arrays);
+            !status) {
+            return status;
+        }
+        if (Status status = layer_->plan_for(called, options, request, plan); !status) return status;
+        return flatconv::run(*plan, arrays, options);
+    });
+}
+
+Status PackedConv::workspace_bytes(std::int64_t batch, const Extent& input, std::size_t& bytes,
+                                   const Options& options) const noexcept {
+    return guarded([&]() -> Status {
+        if (!layer_) return not_packed();
+        const ConvProblem called = problem(batch, input);
+        PlanRequest request;
+        PlanCache::Plan plan;
+        if (Status status = layer_->describe_call(called, options, request); !status) return status;
+        bytes = 0;
+        if (request.shape.empty()) return {};
+        if (Status status = layer_->plan_for(called, options, request, plan); !status) return status;
+        bytes = workspace_of(*plan);
+        return {};
+    });
+}
+
+Status PackedConv::explain(std::int64_t batch, const Extent& input, std::string& text,
+                           const Options& options) const noexcept {
+    return guarded([&]() -> Status {
+        if (!layer_) return not_packed();
+        const ConvProblem called = problem(batch, input);
+        PlanRequest request;
+        if (Status status = layer_->describe_call(called, options, request); !status) return status;
+        if (request.shape.empty()) {
+            text = "nothing to compute: the result is empty";
+            return {};
+        }
+        return explain_choice(request, options.algorithm, options.workspace_limit, text);
+    });
+}
+
+}  // namespace v0
+}  // namespace flatconv

@@ -1,0 +1,68 @@
+// The channels of a band on their way through depth: padded into a ring, and found there by every depth of a block.
+#ifndef FLATCONV_CONV_PADDED_CHANNELS_HPP
+#define FLATCONV_CONV_PADDED_CHANNELS_HPP
+
+#include <algorithm>
+
+#include "im2col/channel_padding.hpp"
+
+namespace flatconv {
+
+/// A ring just large enough for the channels of one block of depth, so that each is padded once for each band.
+template <typename T>
+class PaddedChannels {
+  public:
+    /// `channel` is the image's first channel in question, and `channel_stride` leads to the next, in bytes.
+    PaddedChannels(const ChannelPadding<T>& padding, const BandLayout& layout, const ConvShape& shape,
+                   const std::byte* channel, std::int64_t channel_stride, T* ring, std::int64_t ring_channels)
+        : padding_(padding),
+          layout_(layout),
+          shape_(shape),
+          channel_(channel),
+          channel_stride_(channel_stride),
+          ring_(ring),
+          ring_channels_(ring_channels) {}
+
+    /// Pads the channels of depths [depth, depth + length), as far as they are new, and writes for each of the depths
+    /// how far from the ring's start the box's first position finds its element. Depths come in order.
+    void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) {
+        for (const std::int64_t end = ceil_div(depth + length, shape_.taps); padded_ < end; ++padded_) {
+            padding_.pad(channel_ + padded_ * channel_stride_, slot(padded_), padded_ < ring_channels_);
+        }
+        place_taps(depth, length, offsets);
+    }
+
+  private:
+    T* slot(std::int64_t channel) const { return ring_ + channel % ring_channels_ * layout_.channel_length(); }
+
+    void place_taps(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) const {
+        const auto [kernel_d, kernel_h, kernel_w] = shape_.kernel;
+        std::int64_t channel = depth / shape_.taps, tap = depth % shape_.taps;
+        std::int64_t kd = tap / (kernel_h * kernel_w), kh = tap / kernel_w % kernel_h, kw = tap % kernel_w;
+        for (std::int64_t i = 0; i < length;) {
+            const std::ptrdiff_t row = slot(channel) - ring_ + std::ptrdiff_t(layout_.kernel_row_at(kd, kh));
+            AxisBand::Walk in_row = layout_.walk_kernel_row(kw);
+            for (; kw < kernel_w && i < length; ++kw, ++i, in_row.next())
+                offsets[i] = row + std::ptrdiff_t(in_row.at());
+            kw = 0;
+            if (++kh < kernel_h) continue;
+            kh = 0;
+            if (++kd < kernel_d) continue;
+            kd = 0;
+            ++channel;
+        }
+    }
+
+    const ChannelPadding<T>& padding_;
+    const BandLayout& layout_;
+    const ConvShape& shape_;
+    const std::byte* const channel_;
+    const std::int64_t channel_stride_;
+    T* const ring_;
+    const std::int64_t ring_channels_;
+    std::int64_t padded_ = 0;
+};
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,208 @@
+// The transpose of a convolution whose padding repeats pixels: what the padding receives goes back to them.
+//
+// The pixels themselves are those of the transpose with zeros for padding. The padding around them is computed in
+// pieces, each a transpose of its own into a small array, and added to the pixels that it repeats: first the padding
+// before and after the image along the first axis, then along the next, each in row-major order. So each pixel adds up
+// in an order that depends neither on the pieces nor on threads.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "base/checked.hpp"
+#include "conv/transposed.hpp"
+#include "problem/padding.hpp"
+
+namespace flatconv {
+
+namespace {
+
+/// Coordinates of the padded image, counted from the image's own first pixel.
+struct Box {
+    Extent first;
+    Extent size;
+
+    std::int64_t pixels() const { return size[0] * size[1] * size[2]; }
+};
+
+/// An axis of the padded image, up to where a kernel reaches: beyond, nothing is received.
+std::int64_t padded_size(const ConvShape& shape, std::size_t axis) {
+    const std::int64_t steps = shape.output[axis] > 1 ? (shape.output[axis] - 1) * shape.stride[axis] : 0;
+    const std::int64_t read = steps + (shape.kernel[axis] - 1) * shape.dilation[axis] + 1;
+    return std::max(read, shape.pad_before[axis] + shape.input[axis]);
+}
+
+/// Whether the padded image, of which every pixel is computed, can be addressed.
+Status check_padded_size(const ConvShape& shape) {
+    Checked bytes = Checked(shape.groups * shape.in_channels) * std::int64_t(sizeof(double));
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) bytes = bytes * padded_size(shape, axis);
+    if (bytes.valid()) return {};
+    return {StatusCode::size_overflow, "the padded image of this gradient has more than 2⁶³ − 1 bytes"};
+}
+
+/// visit(box) for the parts of the padding, in the order in which they are added.
+template <typename Visit>
+void for_each_slab(const ConvShape& shape, const Visit& visit) {
+    Box box;
+    Extent end;
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+        box.first[axis] = -shape.pad_before[axis];
+        box.size[axis] = padded_size(shape, axis);
+        end[axis] = box.first[axis] + box.size[axis];
+    }
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+        box.size[axis] = shape.pad_before[axis];
+        if (box.pixels() > 0) visit(static_cast<const Box&>(box));
+        box.first[axis] = shape.input[axis];
+        box.size[axis] = end[axis] - shape.input[axis];
+        if (box.pixels() > 0) visit(static_cast<const Box&>(box));
+        box.first[axis] = 0;
+        box.size[axis] = shape.input[axis];
+    }
+}
+
+/// visit(piece) for boxes of at most `pixels` pixels that make up `box`, in row-major order.
+template <typename Visit>
+void for_each_piece(const Box& box, std::int64_t pixels, const Visit& visit) {
+    Extent most;
+    for (std::size_t axis = max_spatial_rank; axis-- > 0;) {
+        most[axis] = std::clamp<std::int64_t>(pixels, 1, box.size[axis]);
+        // An axis is cut only where those after it are whole.
+        pixels = most[axis] == box.size[axis] ? pixels / most[axis] : 1;
+    }
+    Extent at;
+    for (at[0] = 0; at[0] < box.size[0]; at[0] += most[0]) {
+        for (at[1] = 0; at[1] < box.size[1]; at[1] += most[1]) {
+            for (at[2] = 0; at[2] < box.size[2]; at[2] += most[2]) {
+                Box piece;
+                for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+                    piece.first[axis] = box.first[axis] + at[axis];
+                    piece.size[axis] = std::min(most[axis], box.size[axis] - at[axis]);
+                }
+                visit(static_cast<const Box&>(piece));
+            }
+        }
+    }
+}
+
+/// The transpose that computes a piece of one padded image as if it were the image.
+ConvShape shape_of(const Box& piece, const ConvShape& shape) {
+    ConvShape part = shape;
+    part.batch = 1;
+    part.input = piece.size;
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) part.pad_before[axis] += piece.first[axis];
+    part.padding_mode = PaddingMode::zeros;
+    return part;
+}
+
+template <typename T>
+class RepeatedPaddingPlan final : public ConvPlan {
+  public:
+    RepeatedPaddingPlan(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, Status& status)
+        : shape_(request.shape), channels_(shape_.groups * shape_.in_channels) {
+        std::int64_t most_pixels = 0;
+        const std::int64_t wished_pixels =
+            std::max<std::int64_t>(request.band_bytes / std::int64_t(sizeof(T)) / channels_, 1);
+        for_each_slab(shape_, [&](const Box& slab) {
+            for_each_piece(slab, wished_pixels, [&](const Box& piece) {
+                pieces_.push_back({piece, nullptr});
+                most_pixels = std::max(most_pixels, piece.pixels());
+            });
+        });
+        sum_bytes_ = round_up(channels_ * most_pixels * std::int64_t(sizeof(T)), std::int64_t(cache_line));
+        request.reserved_bytes += sum_bytes_;
+        request.shape.padding_mode = PaddingMode::zeros;
+        if (status = plan_zero_padded(request, wanted, workspace_limit, image_); !status) return;
+        include(*image_);
+        for (auto& [piece, plan] : pieces_) {
+            request.shape = shape_of(piece, shape_);
+            request.y_in_rows = true;
+            if (status = plan_zero_padded(request, wanted, workspace_limit, plan); !status) return;
+            include(*plan);
+        }
+    }
+
+    double cycles() const override { return cycles_; }
+    std::size_t workspace_bytes() const override { return sum_bytes_ + part_bytes_; }
+
+    std::string describe() const override {
+        return "the image, then " + std::to_string(pieces_.size()) + " pieces of padding";
+    }
+
+    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
+        image_->run(arrays, runtime, workspace + sum_bytes_);
+        for (std::int64_t image = 0; image < shape_.batch; ++image) {
+            for (const auto& [piece, plan] : pieces_) {
+                if (runtime.cancellation.poll()) return;
+                ConvArrays part = arrays;
+                part.x.data = static_cast<const std::byte*>(arrays.x.data) + image * arrays.x.byte_strides[0];
+                part.y = {workspace, dense_strides(channels_, piece.size, std::int64_t(sizeof(T)))};
+                plan->run(part, runtime, workspace + sum_bytes_);
+                add(piece, reinterpret_cast<const T*>(workspace),
+                    static_cast<std::byte*>(arrays.y.data) + image * arrays.y.byte_strides[0], arrays.y.byte_strides);
+            }
+        }
+    }
+
+  private:
+    struct Piece {
+        Box box;
+        std::unique_ptr<ConvPlan> plan;
+    };
+
+    void include(const ConvPlan& plan) {
+        cycles_ += plan.cycles();
+        part_bytes_ = std::max(part_bytes_, plan.workspace_bytes());
+    }
+
+    /// Adds every element of a piece to the pixel that it repeats.
+    void add(const Box& piece, const T* from, std::byte* image, const ByteStrides& strides) const {
+        const auto source = [&](std::int64_t at, std::size_t axis) {
+            return source_index(shape_.padding_mode, piece.first[axis] + at, shape_.input[axis]) * strides[axis + 2];
+        };
+        for (std::int64_t c = 0; c < channels_; ++c) {
+            for (std::int64_t d = 0; d < piece.size[0]; ++d) {
+                for (std::int64_t h = 0; h < piece.size[1]; ++h) {
+                    std::byte* const line = image + c * strides[1] + source(d, 0) + source(h, 1);
+                    for (std::int64_t w = 0; w < piece.size[2]; ++w) {
+                        std::byte* const pixel = line + source(w, 2);
+                        T sum;
+                        std::memcpy(&sum, pixel, sizeof sum);
+                        sum += *from++;
+                        std::memcpy(pixel, &sum, sizeof sum);
+                    }
+                }
+            }
+        }
+    }
+
+    const ConvShape shape_;
+    const std::int64_t channels_;
+    std::unique_ptr<ConvPlan> image_;
+    std::vector<Piece> pieces_;
+    std::size_t sum_bytes_ = 0;
+    std::size_t part_bytes_ = 0;
+    double cycles_ = 0;
+};
+
+}  // namespace
+
+Status plan_transposed(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
+                       std::unique_ptr<ConvPlan>& chosen) {
+    if (request.shape.padding_mode == PaddingMode::zeros) {
+        return plan_zero_padded(request, wanted, workspace_limit, chosen);
+    }
+    if (Status status = check_padded_size(request.shape); !status) return status;
+    constexpr std::int64_t least_band_bytes = 1024;
+    for (;; request.band_bytes /= 2) {
+        Status status;
+        if (request.dtype == DType::float32) {
+            chosen = std::make_unique<RepeatedPaddingPlan<float>>(request, wanted, workspace_limit, status);
+        } else {
+            chosen = std::make_unique<RepeatedPaddingPlan<double>>(request, wanted, workspace_limit, status);
+        }
+        if (status || request.band_bytes <= least_band_bytes) return status;
+    }
+}
+
+}  // namespace flatconv

@@ -1,0 +1,140 @@
+// What the product with lanes across pixels decides before it touches an element, and the memory that it takes.
+#ifndef FLATCONV_CONV_PIXEL_BLOCKING_HPP
+#define FLATCONV_CONV_PIXEL_BLOCKING_HPP
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+#include "conv/band_plan.hpp"
+#include "gemm/gemm.hpp"
+
+namespace flatconv {
+
+/// Which vectors of regions are packed into contiguous memory.
+enum class Packing {
+    all,       // every one: the region matrix, band by band
+    crossing,  // only those that run across the end of a row, because the others can be read where they lie
+};
+
+template <typename T>
+struct PixelBlocking {
+    PixelBlocking(const PlanRequest& request, Packing wanted_packing)
+        : kernels(kernels_of<T>(*request.kernels)),
+          shape(request.shape),
+          packing(wanted_packing),
+          x_aligned(request.x_aligned),
+          in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
+          keeps_sums(!request.y_in_rows),
+          block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
+          ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
+          bands(plan_bands(shape, {kernels.tile_rows, kernels.tile_cols}, request.band_bytes / std::int64_t(sizeof(T)),
+                           request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
+          layout(shape, bands.box),
+          vectors(ceil_div(bands.box[0] * bands.box[1] * bands.box[2], kernels.lanes)),
+          packed_vectors(packing == Packing::all ? vectors : count_crossing()),
+          packed_stride(round_up((block + 1) * kernels.lanes, std::int64_t(cache_line / sizeof(T)))),
+          participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
+
+    const Kernels<T>& kernels;
+    const ConvShape shape;
+    const Packing packing;
+    const bool x_aligned;
+    const bool in_place;       // the image itself is the region matrix
+    const bool keeps_sums;     // until they are finished, because y has no rows of pixels to hold them
+    const std::int64_t block;  // of depth
+    const std::int64_t ring;   // padded channels that are kept at a time
+    const BandPlan bands;
+    const BandLayout layout;
+    const std::int64_t vectors;         // of the largest box
+    const std::int64_t packed_vectors;  // of those, at most
+    const std::int64_t packed_stride;
+    const int participants;
+
+    std::int64_t tasks() const { return bands.tasks; }
+    double cycles() const { return bands.cycles; }
+
+  private:
+    BandWork work(const Extent& box, std::int64_t rows) const {
+        const auto pixels = double(box[0] * box[1] * box[2]);
+        const double depth = double(shape.depth), channels = double(shape.in_channels);
+        const double blocks = double(ceil_div(shape.depth, block));
+        const double tile_rows = double(even_tile(rows, kernels.tile_rows));
+        const double tile_vectors = kernels.tile_cols / kernels.lanes;
+        const double tiles =
+            double(ceil_div(rows, kernels.tile_rows)) * double(ceil_div(box[0] * box[1] * box[2], kernels.tile_cols));
+        const PaddedSize padded = in_place ? PaddedSize{0, 0} : padded_size(shape, box);
+        const double packed = packing == Packing::all ? pixels : pixels * crossing_share(shape, box, kernels.lanes);
+        const double sums = keeps_sums ? pixels * double(rows) : 0;
+        return {tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
+                         blocks * (cost::tile + cost::store * tile_rows * tile_vectors)) +
+                    channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
+                    cost::pack * packed * depth + cost::weight * double(rows) * depth + 4 * cost::finish * sums,
+                padded.elements * double(ring) + packed * double(block) + sums};
+    }
+
+    /// In the largest box; a smaller one has no more.
+    std::int64_t count_crossing() const {
+        const PixelBox box{{0, 0, 0}, bands.box};
+        // In place, only a last vector that would read beyond the image.
+        if (in_place) return 1;
+        if (layout.is_dense(box)) return 0;
+        const std::int64_t pixels = box.pixels(), width = box.size[2];
+        std::int64_t crossing = 0;
+        for (std::int64_t first = 0; first < pixels; first += kernels.lanes) {
+            const std::int64_t last = std::min(first + kernels.lanes, pixels) - 1;
+            crossing += first / width != last / width;
+        }
+        return crossing;
+    }
+};
+
+/// The box that a participant's tables were last made for.
+struct PlannedBox {
+    std::int64_t index;
+    std::int64_t packed_vectors;
+};
+
+/// The memory of one participant.
+template <typename T>
+struct PixelWorkspace {
+    PlannedBox* planned;
+    ImageBlock* blocks;  // of the image in a band
+    T* ring;
+    T* packed;                       // packed_vectors of packed_stride
+    std::ptrdiff_t* offsets;         // of each depth of the block, in the ring or in the image
+    std::ptrdiff_t* packed_offsets;  // of each depth in a packed vector
+    VectorOperand<T>* regions;
+    PixelCopy* copies;  // `lanes` for each packed vector, and for one that is being planned
+    int* copy_counts;
+    T* sums;  // rows × whole vectors of pixels, or null
+
+    PixelWorkspace(const PixelBlocking<T>& blocking, Carver& carver) {
+        const auto lanes = std::size_t(blocking.kernels.lanes);
+        const auto vectors = std::size_t(blocking.vectors);
+        const auto packed_vectors = std::size_t(blocking.packed_vectors);
+        const auto block = std::size_t(blocking.block);
+        planned = carver.take<PlannedBox>(1);
+        blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
+        // Vectors are read whole, so that the last of a row may run on behind the ring's end.
+        ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()) + lanes);
+        packed = carver.take<T>(packed_vectors * std::size_t(blocking.packed_stride));
+        offsets = carver.take<std::ptrdiff_t>(block);
+        packed_offsets = carver.take<std::ptrdiff_t>(block);
+        regions = carver.take<VectorOperand<T>>(vectors);
+        copies = carver.take<PixelCopy>((packed_vectors + 1) * lanes);
+        copy_counts = carver.take<int>(packed_vectors);
+        sums = blocking.keeps_sums ? carver.take<T>(std::size_t(blocking.bands.rows) * vectors * lanes) : nullptr;
+    }
+
+    void prepare(const PixelBlocking<T>& blocking) const {
+        *planned = {-1, 0};
+        for (std::int64_t d = 0; d < blocking.block; ++d) {
+            packed_offsets[d] = std::ptrdiff_t(d * blocking.kernels.lanes);
+        }
+    }
+};
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,26 @@
+// The transpose of a convolution: transposed convolutions and the gradient of the input are this one thing.
+//
+// `request.shape` is that of the convolution; the transpose reads its `output` and writes its `input`. So of the arrays
+// x is (batch, groups · shape.out_channels, shape.output...), y is (batch, groups · shape.in_channels, shape.input...),
+// the bias has an element for each channel of y, and the weights are the convolution's.
+#ifndef FLATCONV_CONV_TRANSPOSED_HPP
+#define FLATCONV_CONV_TRANSPOSED_HPP
+
+#include "conv/algorithm.hpp"
+
+namespace flatconv {
+
+/// The definition for padding with zeros: plain loops.
+std::unique_ptr<ConvPlan> plan_transposed_reference(const PlanRequest& request);
+
+/// The transpose for padding with zeros: the definition, or phase by phase with the algorithms of choose().
+Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
+                        std::unique_ptr<ConvPlan>& chosen);
+
+/// The transpose in any padding mode; others than zeros know no bias.
+Status plan_transposed(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
+                       std::unique_ptr<ConvPlan>& chosen);
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,55 @@
+// Brings channel after channel of one box into bands: what is the same for all of them is decided once.
+#ifndef FLATCONV_IM2COL_CHANNEL_PADDING_HPP
+#define FLATCONV_IM2COL_CHANNEL_PADDING_HPP
+
+#include <algorithm>
+
+#include "im2col/padded_band.hpp"
+
+namespace flatconv {
+
+template <typename T>
+class ChannelPadding {
+  public:
+    /// `blocks` has room for the layout's `most_image_blocks()`; `strides` are those of x, in bytes.
+    ChannelPadding(const Kernels<T>& kernels, const BandLayout& layout, const ConvShape& shape, const PixelBox& box,
+                   const ByteStrides& strides, bool aligned, ImageBlock* blocks)
+        : kernels_(kernels),
+          layout_(layout),
+          shape_(shape),
+          box_(box),
+          strides_{strides[2], strides[3], strides[4]},
+          only_zeros_(shape.padding_mode == PaddingMode::zeros && aligned),
+          blocks_(blocks) {
+        if (!only_zeros_) return;
+        Extent elements = strides_;
+        for (std::int64_t& stride : elements) stride /= std::int64_t(sizeof(T));
+        block_count_ = layout.image_blocks(shape, elements, box, blocks);
+    }
+
+    /// `band` is `first` used for this box, or it holds another channel of it, and so the same zeros.
+    void pad(const std::byte* channel, T* band, bool first) const {
+        if (!only_zeros_) return layout_.pad_channel(kernels_, shape_, channel, strides_, box_, band);
+        if (first) std::fill_n(band, layout_.channel_length(), T(0));
+        const T* const from = reinterpret_cast<const T*>(channel);
+        for (std::int64_t b = 0; b < block_count_; ++b) {
+            const ImageBlock& block = blocks_[b];
+            kernels_.copy_block({from + block.from, block.from_stride, block.from_step, block.rows, block.cols,
+                                 band + block.to, block.to_stride});
+        }
+    }
+
+  private:
+    const Kernels<T>& kernels_;
+    const BandLayout& layout_;
+    const ConvShape& shape_;
+    const PixelBox& box_;
+    const Extent strides_;
+    const bool only_zeros_;  // is the padding, so that only the image itself has to be copied
+    ImageBlock* const blocks_;
+    std::int64_t block_count_ = 0;
+};
+
+}  // namespace flatconv
+
+#endif

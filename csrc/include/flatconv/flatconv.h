@@ -1,0 +1,228 @@
+/* The C ABI of flatconv, for C and for every language that can call C. The C++ API, flatconv.hpp, says what each call
+ * computes; this page says how to make it.
+ *
+ *     flatconv_problem problem;
+ *     flatconv_problem_init(&problem, sizeof problem);
+ *     problem.input[1] = problem.input[2] = 5;
+ *     problem.kernel[1] = problem.kernel[2] = 3;
+ *     flatconv_arrays arrays = {.struct_size = sizeof arrays, .x = {image}, .weight = {kernel}, .y = {result}};
+ *     flatconv_status* status = flatconv_conv(&problem, &arrays, NULL);
+ *     if (status) fputs(flatconv_status_message(status), stderr);
+ *     flatconv_status_free(status);
+ *
+ * Structs begin with their size, so that they can grow: a library takes those of an older header, and gives what they
+ * lack its default value; those of a newer one it refuses. Enumerations are passed as int32_t. All functions are
+ * thread-safe, and nothing is thread-local: a call and the reading of its status may happen on different threads.
+ */
+#ifndef FLATCONV_FLATCONV_H
+#define FLATCONV_FLATCONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32) || defined(FLATCONV_STATIC)
+#define FLATCONV_API
+#else
+#define FLATCONV_API __attribute__((visibility("default")))
+#endif
+
+#define FLATCONV_MUST_USE __attribute__((warn_unused_result))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The library's version, such as "0.1.0", and its compiler's. */
+FLATCONV_API const char* flatconv_version(void);
+FLATCONV_API const char* flatconv_compiler(void);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Errors
+ */
+
+enum { /* flatconv_status_code */
+       FLATCONV_OK = 0,
+       FLATCONV_INVALID_ARGUMENT = 1,
+       FLATCONV_SIZE_OVERFLOW = 2,
+       FLATCONV_OUT_OF_MEMORY = 3,
+       FLATCONV_CANCELLED = 4
+};
+
+/* What a call came to: NULL if all went well, else to be freed by the caller. */
+typedef struct flatconv_status flatconv_status;
+
+/* The code and the message of a status; FLATCONV_OK and "" of NULL. The message lives as long as the status. */
+FLATCONV_API int32_t flatconv_status_code(const flatconv_status* status);
+FLATCONV_API const char* flatconv_status_message(const flatconv_status* status);
+FLATCONV_API void flatconv_status_free(flatconv_status* status);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Problems, arrays, options
+ */
+
+enum { FLATCONV_MAX_SPATIAL_RANK = 3 };
+
+enum { /* dtype */
+       FLATCONV_FLOAT32 = 0,
+       FLATCONV_FLOAT64 = 1
+};
+
+enum { /* padding */
+       FLATCONV_PADDING_AMOUNTS = 0,
+       FLATCONV_PADDING_VALID = 1,
+       FLATCONV_PADDING_SAME = 2,
+       FLATCONV_PADDING_SAME_LOWER = 3,
+       FLATCONV_PADDING_FULL = 4
+};
+
+enum { /* padding_mode */
+       FLATCONV_MODE_ZEROS = 0,
+       FLATCONV_MODE_REFLECT = 1,
+       FLATCONV_MODE_REPLICATE = 2,
+       FLATCONV_MODE_CIRCULAR = 3,
+       FLATCONV_MODE_SYMMETRIC = 4
+};
+
+enum { /* algorithm */
+       FLATCONV_ALGORITHM_AUTOMATIC = 0,
+       FLATCONV_ALGORITHM_REFERENCE = 1,
+       FLATCONV_ALGORITHM_IM2COL = 2,
+       FLATCONV_ALGORITHM_IMPLICIT = 3
+};
+
+/* A convolution, without its arrays. Sizes by axis are (depth, height, width); a lower rank uses the last ones. */
+typedef struct flatconv_problem {
+    size_t struct_size;
+    int32_t dtype;
+    int32_t spatial_rank;
+    int64_t batch;
+    int64_t in_channels;
+    int64_t out_channels;
+    int64_t groups;
+    int64_t input[FLATCONV_MAX_SPATIAL_RANK];
+    int64_t kernel[FLATCONV_MAX_SPATIAL_RANK];
+    int64_t stride[FLATCONV_MAX_SPATIAL_RANK];
+    int64_t dilation[FLATCONV_MAX_SPATIAL_RANK];
+    int32_t padding;
+    int32_t padding_mode;
+    int64_t pad_before[FLATCONV_MAX_SPATIAL_RANK];
+    int64_t pad_after[FLATCONV_MAX_SPATIAL_RANK];
+} flatconv_problem;
+
+/* Gives every field its default value: float32, two spatial axes, no padding, and 1 for every number else. Pass
+ * sizeof(flatconv_problem). */
+FLATCONV_API void flatconv_problem_init(flatconv_problem* problem, size_t struct_size);
+
+/* `byte_strides` is NULL for a dense row-major array, else five distances in bytes: (batch, channel, depth, height,
+ * width), or (out, in, depth, height, width) for weights; a bias uses the first. */
+typedef struct flatconv_const_array {
+    const void* data;
+    const int64_t* byte_strides;
+} flatconv_const_array;
+
+typedef struct flatconv_array {
+    void* data;
+    const int64_t* byte_strides;
+} flatconv_array;
+
+/* The arrays of a convolution: x (batch, in_channels, input...), weight (out_channels, in_channels / groups,
+ * kernel...), bias (out_channels) or null, y (batch, out_channels, output...), which is written. */
+typedef struct flatconv_arrays {
+    size_t struct_size;
+    flatconv_const_array x;
+    flatconv_const_array weight;
+    flatconv_const_array bias;
+    flatconv_array y;
+} flatconv_arrays;
+
+/* The application's own threads. */
+typedef struct flatconv_executor {
+    void* self; /* passed to both functions */
+
+    /* How many participants can run at the same time; more are never asked for. */
+    int (*concurrency)(void* self);
+
+    /* Calls body(context, i) once for each i in [0, participants), on any threads, and returns when all have. */
+    void (*run)(void* self, int participants, void (*body)(void* context, int participant), void* context);
+} flatconv_executor;
+
+typedef struct flatconv_options {
+    size_t struct_size;
+    int32_t threads; /* at most so many; 0: the executor's concurrency, without one flatconv_get_num_threads() */
+    int32_t algorithm;
+    size_t workspace_limit;            /* in bytes, for all threads together */
+    const flatconv_executor* executor; /* NULL: the library's own threads */
+    double work_per_thread;            /* multiply-adds: a call with less for each thread uses fewer threads */
+
+    /* Asked now and then, on the calling thread alone: true ends the call early with FLATCONV_CANCELLED. */
+    bool (*should_stop)(void* context);
+    void* stop_context;
+} flatconv_options;
+
+/* Gives every field its default value. Pass sizeof(flatconv_options). Wherever options are asked for, NULL stands for
+ * the defaults. */
+FLATCONV_API void flatconv_options_init(flatconv_options* options, size_t struct_size);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Running
+ */
+
+/* Checks the problem and gives the output's spatial sizes. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_output_size(const flatconv_problem* problem,
+                                                                     int64_t output[FLATCONV_MAX_SPATIAL_RANK]);
+
+/* y = convolution of x with weight, plus bias. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_conv(const flatconv_problem* problem,
+                                                              const flatconv_arrays* arrays,
+                                                              const flatconv_options* options);
+
+/* The most that flatconv_conv would allocate, when the arrays are dense and aligned. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem, size_t* bytes,
+                                                                         const flatconv_options* options);
+
+/* The region matrix of x, `regions`: dense, (batch, positions, in_channels * kernel elements). */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_im2col(const flatconv_problem* problem, flatconv_const_array x,
+                                                                void* regions, size_t element_bytes,
+                                                                const flatconv_options* options);
+
+/* The sizes of one image's region matrix. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_region_matrix_size(const flatconv_problem* problem,
+                                                                            size_t element_bytes, int64_t* rows,
+                                                                            int64_t* columns);
+
+/* The adjoint of flatconv_im2col: every pixel of x becomes the sum of its copies in `regions`. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_col2im(const flatconv_problem* problem, const void* regions,
+                                                                flatconv_array x, const flatconv_options* options);
+
+/* A convolution that was described and checked once, to run many times, on any number of threads at the same time. */
+typedef struct flatconv_plan flatconv_plan;
+
+/* The executor and the stop_context of the options have to outlive the plan; `*plan` is to be freed. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_plan_create(const flatconv_problem* problem,
+                                                                     const flatconv_options* options,
+                                                                     flatconv_plan** plan);
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_plan_run(const flatconv_plan* plan,
+                                                                  const flatconv_arrays* arrays);
+FLATCONV_API void flatconv_plan_free(flatconv_plan* plan);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Configuration, of the whole process
+ */
+
+/* Threads for calls that do not say; 0 goes back to the default. */
+FLATCONV_API int32_t flatconv_get_num_threads(void);
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_set_num_threads(int32_t threads);
+
+/* The instruction set in use, as a string that is never freed; "auto" chooses the best. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_get_isa(const char** name);
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_set_isa(const char* name);
+
+/* The instruction sets that this CPU can run, best first: index 0, 1, ... until NULL. */
+FLATCONV_API const char* flatconv_usable_isa(int32_t index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

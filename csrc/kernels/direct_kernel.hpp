@@ -1,0 +1,154 @@
+// The kernel for few output channels, which convolves rows of pixels without a region matrix; kernels.hpp brings it
+// into every kernels_<isa>.cpp.
+#ifndef FLATCONV_KERNELS_DIRECT_KERNEL_HPP
+#define FLATCONV_KERNELS_DIRECT_KERNEL_HPP
+
+#include "kernels/micro_kernel.hpp"
+
+namespace flatconv {
+namespace {
+
+/// Channels × Rows × Vectors sums: `Rows` neighbouring rows of output pixels, for each of `Channels`.
+///
+/// Where a kernel's rows lie as far apart as the output's, a row of the band serves as kernel row i for the first row
+/// of the tile, as i - 1 for the second, and so on: it is loaded once for all of them.
+template <typename Isa, int Channels, int Rows, int Vectors>
+void convolve_tile(const DirectTile<typename Isa::Scalar>& tile) {
+    using Scalar = typename Isa::Scalar;
+    using Vector = typename Isa::Vector;
+    constexpr int lanes = Isa::lanes;
+
+    Vector acc[Channels][Rows][Vectors];
+    unroll<Channels>([&](auto c) {
+        unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { acc[c.value][r.value][v.value] = Isa::zero(); }); });
+    });
+
+    // Adds what one row of the band contributes to `count` rows of the tile, from `first` on. For the first of them it
+    // is the kernel row at `weights`, for each further one the kernel row before that.
+    const auto convolve_row = [&](auto first, auto count, const Scalar* row, const Scalar* weights,
+                                  const KernelRows& kernel) __attribute__((always_inline)) {
+        const ptrdiff_t* const columns = tile.columns + kernel.first_column;
+        for (int64_t k = 0; k < kernel.columns; ++k) {
+            const Scalar* from = row + columns[k];
+            Vector pixels[Vectors];
+            unroll<Vectors>([&](auto v) { pixels[v.value] = Isa::load(from + v.value * lanes); });
+            unroll<decltype(count)::value>([&](auto i) {
+                constexpr int r = decltype(first)::value + decltype(i)::value;
+                unroll<Channels>([&](auto c) {
+                    const Vector weight =
+                        Isa::broadcast(weights + c.value * tile.weights_stride - i.value * kernel.columns + k);
+                    unroll<Vectors>([&](auto v) {
+                        acc[c.value][r][v.value] = Isa::fma(weight, pixels[v.value], acc[c.value][r][v.value]);
+                    });
+                });
+            });
+        }
+    };
+    for (int64_t s = 0; s < tile.kernel_row_runs; ++s) {
+        const KernelRows& kernel = tile.kernel_rows[s];
+        const Scalar* row = tile.band + kernel.offset;
+        const Scalar* weights = tile.weights + kernel.depth;
+        if (kernel.rows >= Rows) {
+            // The first rows of the band are not yet kernel rows of the tile's last rows,
+            unroll<Rows - 1>([&](auto i) {
+                convolve_row(Constant<0>{}, Constant<decltype(i)::value + 1>{}, row, weights, kernel);
+                row += tile.row_step;
+                weights += kernel.columns;
+            });
+            for (int64_t i = Rows - 1; i < kernel.rows; ++i) {
+                convolve_row(Constant<0>{}, Constant<Rows>{}, row, weights, kernel);
+                row += tile.row_step;
+                weights += kernel.columns;
+            }
+            // and the last ones no longer of its first.
+            weights -= kernel.columns;
+            unroll<Rows - 1>([&](auto i) {
+                constexpr int first = decltype(i)::value + 1;
+                convolve_row(Constant<first>{}, Constant<Rows - first>{}, row, weights, kernel);
+                row += tile.row_step;
+            });
+        } else {
+            for (int64_t i = 0; i < kernel.rows; ++i) {
+                unroll<Rows>(
+                    [&](auto r) { convolve_row(r, Constant<1>{}, row + r.value * tile.row_step, weights, kernel); });
+                row += tile.row_step;
+                weights += kernel.columns;
+            }
+        }
+    }
+
+    const Epilogue<Scalar>* const epilogue = tile.epilogue;
+    const int last = tile.cols - (Vectors - 1) * lanes;  // columns of the last vector
+    const auto store = [last](Scalar* to, auto v, Vector sum) __attribute__((always_inline)) {
+        if (v.value < Vectors - 1 || last == lanes) {
+            Isa::store(to, sum);
+        } else {
+            Isa::store_first(to, sum, last);
+        }
+    };
+    const auto y = [&](auto c, auto r, auto v) __attribute__((always_inline)) {
+        return tile.y + c.value * tile.y_channel_stride + r.value * tile.y_row_stride + v.value * lanes;
+    };
+    // Mostly there is only a bias; with few multiply-adds to a sum, questions about all else are worth to be asked
+    // once.
+    if (epilogue && !tile.accumulate && !epilogue->residual && !epilogue->clamps) {
+        unroll<Channels>([&](auto c) {
+            const Vector bias = Isa::broadcast(epilogue->bias + c.value);
+            unroll<Rows>([&](auto r) {
+                unroll<Vectors>([&](auto v) { store(y(c, r, v), v, Isa::add(acc[c.value][r.value][v.value], bias)); });
+            });
+        });
+        return;
+    }
+    unroll<Channels>([&](auto c) {
+        unroll<Rows>([&](auto r) {
+            const Scalar* residual = epilogue ? epilogue->residual : nullptr;
+            if (residual) residual += c.value * epilogue->residual_stride + r.value * tile.residual_row_stride;
+            unroll<Vectors>([&](auto v) {
+                Scalar* const to = y(c, r, v);
+                const int count = v.value < Vectors - 1 ? lanes : last;
+                Vector sum = acc[c.value][r.value][v.value];
+                if (tile.accumulate) sum = Isa::add(count == lanes ? Isa::load(to) : Isa::load_first(to, count), sum);
+                if (epilogue) {
+                    sum = finish<Isa>(sum, Isa::broadcast(epilogue->bias + c.value),
+                                      residual ? residual + v.value * lanes : nullptr, count, *epilogue);
+                }
+                store(to, v, sum);
+            });
+        });
+    });
+}
+
+/// The tiles that convolve chooses from: as many rows as leave registers for a few vectors of pixels.
+template <typename Isa, int Channels, int Rows>
+void convolve_vectors(const DirectTile<typename Isa::Scalar>& tile) {
+    const int vectors = (tile.cols + Isa::lanes - 1) / Isa::lanes;
+    if (vectors == 1) return convolve_tile<Isa, Channels, Rows, 1>(tile);
+    if constexpr (Isa::direct_vectors > 2) {
+        if (vectors > 2) return convolve_tile<Isa, Channels, Rows, Isa::direct_vectors>(tile);
+    }
+    return convolve_tile<Isa, Channels, Rows, 2>(tile);
+}
+
+template <typename Isa, int Channels>
+void convolve_rows(const DirectTile<typename Isa::Scalar>& tile) {
+    constexpr int most = direct_rows[Channels - 1];
+    if (most >= 3 && tile.rows == 3) return convolve_vectors<Isa, Channels, most >= 3 ? 3 : 1>(tile);
+    if (most >= 2 && tile.rows == 2) return convolve_vectors<Isa, Channels, most >= 2 ? 2 : 1>(tile);
+    return convolve_vectors<Isa, Channels, 1>(tile);
+}
+
+template <typename Isa>
+void convolve(const DirectTile<typename Isa::Scalar>& tile) {
+    switch (tile.channels) {
+        case 1: return convolve_rows<Isa, 1>(tile);
+        case 2: return convolve_rows<Isa, 2>(tile);
+        case 3: return convolve_rows<Isa, 3>(tile);
+        default: return convolve_rows<Isa, 4>(tile);
+    }
+}
+
+}  // namespace
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,67 @@
+// The kernels, written once: each kernels_<isa>.cpp includes this file and compiles it for its instruction set.
+//
+// `Isa` names the machine's vectors and the tiles that fill its registers:
+//
+//     using Scalar, Vector;  lanes, tile_rows, tile_vectors, panel_vectors, panel_rows[], direct_vectors, chains
+//     zero(), broadcast(const Scalar*), load(const Scalar*), store(Scalar*, Vector), add(a, b), fma(a, b, c)
+//     max(a, b), min(a, b)                          b where either is a NaN
+//     load_first(const Scalar*, n), store_first(Scalar*, Vector, n)     the first n lanes, 0 < n <= lanes
+//     zip_low(a, b), zip_high(a, b)                 a0 b0 a1 b1 …, from the lower and from the upper halves
+//     even(a, b)                                    a0 a2 … b0 b2 …
+//
+// Everything is in an anonymous namespace and no library header is included: a function that two translation units
+// share would be merged by the linker, and might bring wide instructions to a CPU that has none.
+#ifndef FLATCONV_KERNELS_KERNELS_HPP
+#define FLATCONV_KERNELS_KERNELS_HPP
+
+#include "kernels/direct_kernel.hpp"
+#include "kernels/micro_kernel.hpp"
+#include "kernels/packing.hpp"
+
+namespace flatconv {
+namespace {
+
+template <typename Isa>
+typename Isa::Scalar multiply_add_chains(int64_t steps) {
+    using Scalar = typename Isa::Scalar;
+    // Every lane of every chain starts from a number of its own: equal chains would be computed once.
+    Scalar start[Isa::chains * Isa::lanes];
+    for (int i = 0; i < Isa::chains * Isa::lanes; ++i) start[i] = Scalar(i);
+    const Scalar half = Scalar(0.5);
+    const typename Isa::Vector factor = Isa::broadcast(&half);
+    typename Isa::Vector acc[Isa::chains];
+    unroll<Isa::chains>([&](auto c) { acc[c.value] = Isa::load(start + c.value * Isa::lanes); });
+    for (int64_t s = 0; s < steps; ++s) {
+        unroll<Isa::chains>([&](auto c) { acc[c.value] = Isa::fma(acc[c.value], factor, factor); });
+    }
+    unroll<Isa::chains - 1>([&](auto c) { acc[0] = Isa::add(acc[0], acc[c.value + 1]); });
+    Scalar sum[Isa::lanes];
+    Isa::store(sum, acc[0]);
+    return sum[0];
+}
+
+template <typename Isa>
+constexpr Kernels<typename Isa::Scalar> make_kernels() {
+    Kernels<typename Isa::Scalar> kernels{};
+    kernels.lanes = Isa::lanes;
+    kernels.tile_rows = Isa::tile_rows;
+    kernels.tile_cols = Isa::lanes * Isa::tile_vectors;
+    kernels.multiply = multiply<Isa, ScatteredVectors>;
+    kernels.panel_vectors = Isa::panel_vectors;
+    for (int v = 0; v < Isa::panel_vectors; ++v) kernels.panel_rows[v] = Isa::panel_rows[v];
+    kernels.multiply_panel = multiply<Isa, PanelVectors>;
+    kernels.direct_cols = Isa::lanes * Isa::direct_vectors;
+    kernels.convolve = convolve<Isa>;
+    kernels.pack_vector = pack_vector<Isa>;
+    kernels.transpose = transpose<Isa>;
+    kernels.finish_rows = finish_rows<Isa>;
+    kernels.copy_block = copy_block<Isa>;
+    kernels.multiply_add_chains = multiply_add_chains<Isa>;
+    kernels.chains = Isa::chains;
+    return kernels;
+}
+
+}  // namespace
+}  // namespace flatconv
+
+#endif

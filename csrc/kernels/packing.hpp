@@ -1,0 +1,166 @@
+// The kernels that bring operands into the order of the micro-kernel, and results into the order of y.
+#ifndef FLATCONV_KERNELS_PACKING_HPP
+#define FLATCONV_KERNELS_PACKING_HPP
+
+#include "kernels/micro_kernel.hpp"
+
+namespace flatconv {
+namespace {
+
+/// pack_vector with the number of copies known: their places stay in registers.
+template <typename Isa, int Copies>
+void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
+    ptrdiff_t source[Copies], target[Copies];
+    unroll<Copies>([&](auto c) {
+        source[c.value] = packing.copies[c.value].source;
+        target[c.value] = packing.copies[c.value].target;
+    });
+    typename Isa::Scalar* row = packing.packed;
+    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
+        const typename Isa::Scalar* from = packing.band + packing.offsets[d];
+        unroll<Copies>([&](auto c) { Isa::store(row + target[c.value], Isa::load(from + source[c.value])); });
+    }
+}
+
+template <typename Isa>
+void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
+    switch (packing.copy_count) {
+        case 1: return pack_copies<Isa, 1>(packing);
+        case 2: return pack_copies<Isa, 2>(packing);
+        case 3: return pack_copies<Isa, 3>(packing);
+        case 4: return pack_copies<Isa, 4>(packing);
+        default: break;
+    }
+    typename Isa::Scalar* row = packing.packed;
+    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
+        const typename Isa::Scalar* from = packing.band + packing.offsets[d];
+        for (int c = 0; c < packing.copy_count; ++c) {
+            Isa::store(row + packing.copies[c].target, Isa::load(from + packing.copies[c].source));
+        }
+    }
+}
+
+/// Transposes lanes × lanes elements in registers: rounds of perfect shuffles, after the last of which the place of an
+/// element is its former lane, and its lane the former place.
+template <typename Isa, int Rounds>
+FLATCONV_INLINE void shuffle(typename Isa::Vector (&v)[Isa::lanes]) {
+    if constexpr (Rounds > 1) {
+        constexpr int half = Isa::lanes / 2;
+        typename Isa::Vector next[Isa::lanes];
+        unroll<half>([&](auto i) {
+            next[2 * i.value] = Isa::zip_low(v[i.value], v[i.value + half]);
+            next[2 * i.value + 1] = Isa::zip_high(v[i.value], v[i.value + half]);
+        });
+        unroll<Isa::lanes>([&](auto i) { v[i.value] = next[i.value]; });
+        shuffle<Isa, Rounds / 2>(v);
+    }
+}
+
+template <typename Isa, bool Whole>
+FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& t, int64_t row, int64_t col) {
+    using Scalar = typename Isa::Scalar;
+    constexpr int lanes = Isa::lanes;
+    const int rows = Whole ? lanes : int(t.rows - row < lanes ? t.rows - row : lanes);
+    const int cols = Whole ? lanes : int(t.cols - col < lanes ? t.cols - col : lanes);
+    typename Isa::Vector v[lanes];
+    const Scalar* from = t.from + row * t.from_stride + col;
+    unroll<lanes>([&](auto r) {
+        if (r.value >= rows) {
+            v[r.value] = Isa::zero();
+        } else {
+            const Scalar* at = from + r.value * t.from_stride;
+            v[r.value] = cols == lanes ? Isa::load(at) : Isa::load_first(at, cols);
+        }
+    });
+    shuffle<Isa, lanes>(v);
+    const Epilogue<Scalar>* const epilogue = t.epilogue;
+    unroll<lanes>([&](auto c) {
+        if (c.value >= cols) return;
+        const ptrdiff_t channel = col + c.value;
+        typename Isa::Vector out = v[c.value];
+        if (epilogue) {
+            const Scalar* residual = epilogue->residual;
+            if (residual) residual += channel * epilogue->residual_stride + row;
+            out = finish<Isa>(out, Isa::broadcast(epilogue->bias + channel), residual, rows, *epilogue);
+        }
+        Scalar* to = t.to + channel * t.to_stride + row;
+        if (rows == lanes) {
+            Isa::store(to, out);
+        } else {
+            Isa::store_first(to, out, rows);
+        }
+    });
+}
+
+template <typename Isa>
+void transpose(const Transposition<typename Isa::Scalar>& t) {
+    for (int64_t col = 0; col < t.cols; col += Isa::lanes) {
+        int64_t row = 0;
+        if (col + Isa::lanes <= t.cols) {
+            for (; row + Isa::lanes <= t.rows; row += Isa::lanes) transpose_block<Isa, true>(t, row, col);
+        }
+        for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, col);
+    }
+}
+
+template <typename Isa>
+void finish_rows(const RowFinish<typename Isa::Scalar>& f) {
+    using Scalar = typename Isa::Scalar;
+    constexpr int lanes = Isa::lanes;
+    const Epilogue<Scalar>& epilogue = *f.epilogue;
+    for (int64_t row = 0; row < f.rows; ++row) {
+        const Scalar* from = f.from + row * f.from_stride;
+        const Scalar* residual = epilogue.residual ? epilogue.residual + row * epilogue.residual_stride : nullptr;
+        Scalar* to = f.to + row * f.to_stride;
+        int64_t col = 0;
+        for (; col + lanes <= f.cols; col += lanes) {
+            const Scalar* added = residual ? residual + col : nullptr;
+            Isa::store(to + col,
+                       finish<Isa>(Isa::load(from + col), Isa::load(epilogue.bias + col), added, lanes, epilogue));
+        }
+        if (col == f.cols) continue;
+        const int rest = int(f.cols - col);
+        const Scalar* added = residual ? residual + col : nullptr;
+        Isa::store_first(to + col,
+                         finish<Isa>(Isa::load_first(from + col, rest), Isa::load_first(epilogue.bias + col, rest),
+                                     added, rest, epilogue),
+                         rest);
+    }
+}
+
+template <typename Isa>
+FLATCONV_INLINE void copy_row(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to) {
+    int64_t c = 0;
+    for (; c + Isa::lanes <= cols; c += Isa::lanes) Isa::store(to + c, Isa::load(from + c));
+    if (c < cols) Isa::store_first(to + c, Isa::load_first(from + c, int(cols - c)), int(cols - c));
+}
+
+/// Every other element of a row.
+template <typename Isa>
+FLATCONV_INLINE void copy_even(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to) {
+    int64_t c = 0;
+    // The last element of the second vector is an odd one, which need not exist.
+    for (; c + Isa::lanes < cols; c += Isa::lanes) {
+        Isa::store(to + c, Isa::even(Isa::load(from + 2 * c), Isa::load(from + 2 * c + Isa::lanes)));
+    }
+    for (; c < cols; ++c) to[c] = from[2 * c];
+}
+
+template <typename Isa>
+void copy_block(const BlockCopy<typename Isa::Scalar>& block) {
+    for (int64_t r = 0; r < block.rows; ++r) {
+        const typename Isa::Scalar* from = block.from + r * block.from_stride;
+        typename Isa::Scalar* to = block.to + r * block.to_stride;
+        switch (block.from_step) {
+            case 1: copy_row<Isa>(from, block.cols, to); break;
+            case 2: copy_even<Isa>(from, block.cols, to); break;
+            default:
+                for (int64_t c = 0; c < block.cols; ++c) to[c] = from[c * block.from_step];
+        }
+    }
+}
+
+}  // namespace
+}  // namespace flatconv
+
+#endif

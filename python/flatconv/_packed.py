@@ -1,0 +1,293 @@
+"""Layers whose weights are packed once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flatconv import _core
+from flatconv._arguments import (
+    ALGORITHMS,
+    activation_of,
+    amounts,
+    byte_limit,
+    choice,
+    flag,
+    integer,
+    padding_mode_name,
+    per_axis,
+    sizes,
+    thread_cap,
+)
+from flatconv._arrays import check_out, numeric, promoted
+from flatconv._shapes import check_bias, check_channels, check_ranks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from flatconv._arguments import Activation, Padding, PerAxis
+
+_ndarray = np.ndarray
+
+
+def pack(
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    channels_last: bool = False,
+    activation: Activation = None,
+    algorithm: str = "auto",
+    workspace_limit: int | None = None,
+) -> PackedConv:
+    """Pack the weights of a convolution that will be called many times.
+
+    Parameters
+    ----------
+    weight : array_like, shape (C_out, C / groups, *kernel), with 1, 2 or 3 spatial axes
+        Kernels. They are copied: later changes to the array have no effect.
+    bias : array_like, shape (C_out,), optional
+        Added to every element of its output channel.
+    stride, padding, dilation, groups, padding_mode, channels_last, activation, algorithm, workspace_limit
+        As in `conv2d`.
+
+    Returns
+    -------
+    PackedConv
+        Call it with x.
+
+    Raises
+    ------
+    ValueError
+        For a bad value or shape.
+    TypeError
+        For a bad type.
+    OverflowError
+        For sizes beyond 64 bits.
+    MemoryError
+        When memory is out.
+
+    Examples
+    --------
+    >>> import numpy as np, flatconv
+    >>> weight = np.ones((8, 3, 3, 3), np.float32)
+    >>> layer = flatconv.pack(weight, stride=2, padding="same", activation="relu")
+    >>> layer(np.ones((2, 3, 32, 32), np.float32)).shape
+    (2, 8, 16, 16)
+    """
+    kernels, offsets = promoted(1, weight=weight, bias=bias)
+    shape = kernels.shape
+    rank = len(shape) - 2
+    if not 1 <= rank <= 3:
+        raise ValueError(
+            f"weight must have 3, 4 or 5 dimensions, (out, in / groups, *kernel), got weight.shape = {shape}"
+        )
+    groups = integer("groups", groups)
+    check_channels(rank, (shape[1] * groups, *shape[2:]), shape, groups)
+    if offsets is not None:
+        check_bias(offsets.shape, shape, plain=False)
+    return PackedConv(
+        _core.PackedLayer(
+            kernels,
+            offsets,
+            per_axis("stride", stride, rank),
+            amounts(padding, rank),
+            per_axis("dilation", dilation, rank),
+            groups,
+            padding_mode_name(padding_mode),
+            flag("channels_last", channels_last),
+            activation_of(activation),
+            choice("algorithm", algorithm, ALGORITHMS),
+            byte_limit(workspace_limit),
+        ),
+        shape,
+        kernels.dtype,
+        groups,
+        channels_last,
+    )
+
+
+class PackedConv:
+    """A convolution with packed weights; made by `pack`.
+
+    Calls may run at the same time, from any threads. The results are those of `conv1d`, `conv2d` or `conv3d`, to the
+    bit. What is decided for a shape of x is kept for the next call with the same.
+
+    Attributes
+    ----------
+    weight_shape : tuple of int
+        The shape of the weights.
+    dtype : numpy.dtype
+        Of the weights, of x and of the results.
+    """
+
+    def __init__(
+        self,
+        layer: _core.PackedLayer,
+        weight_shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        groups: int,
+        channels_last: bool,
+    ) -> None:
+        self._layer = layer
+        self._run = layer.run
+        self.weight_shape = weight_shape
+        self.dtype = dtype
+        self._groups = groups
+        self._channels_last = channels_last
+        self._rank = len(weight_shape) - 2
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        residual: ArrayLike | None = None,
+        *,
+        out: NDArray[Any] | None = None,
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """Convolve x.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, C, *spatial) or (C, *spatial), with `channels_last` (N, *spatial, C) or (*spatial, C)
+            Of `dtype`, or of one that NumPy casts to it without loss.
+        residual : array_like, optional
+            Added to the result before the activation: an array of the result's shape.
+        out : ndarray, optional
+            Where to write the result, as in `conv2d`.
+        threads : int, optional
+            At most so many threads; by default `get_num_threads()`.
+
+        Returns
+        -------
+        ndarray
+            `out` if given.
+
+        Raises
+        ------
+        ValueError
+            For a bad value or shape.
+        TypeError
+            For a bad type, also where casting to `dtype` would lose something.
+        MemoryError
+            When memory is out, or `workspace_limit` too low.
+
+        Examples
+        --------
+        >>> import numpy as np, flatconv
+        >>> layer = flatconv.pack(np.ones((4, 2, 5), np.float32), bias=np.zeros(4, np.float32))
+        >>> layer(np.ones((2, 9), np.float32)).shape
+        (4, 5)
+        """
+        dtype = self.dtype
+        image: Any = x
+        added: Any = residual
+        if type(image) is not _ndarray or image.dtype is not dtype:
+            image = self._cast("x", image)
+        if added is not None and (type(added) is not _ndarray or added.dtype is not dtype):
+            added = self._cast("residual", added)
+        if out is not None:
+            check_out(out, dtype)
+        shape = image.shape
+        ndim, channel_axis = len(shape), -1 if self._channels_last else -self._rank - 1
+        if not self._rank < ndim <= self._rank + 2 or shape[channel_axis] != self.weight_shape[1] * self._groups:
+            self._refuse(shape)
+        return self._run(image, added, out, 0 if threads is None else thread_cap(threads))
+
+    def workspace_bytes(self, x_shape: tuple[int, ...], *, threads: int | None = None) -> int:
+        """The most memory that a call works in beside its arrays and the packed weights.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            The shape of x.
+        threads : int, optional
+            As in the call.
+
+        Returns
+        -------
+        int
+            In bytes, for all threads together.
+
+        Raises
+        ------
+        ValueError
+            For a shape that does not go with the weights.
+        TypeError
+            For a bad type.
+
+        Examples
+        --------
+        >>> import numpy as np, flatconv
+        >>> layer = flatconv.pack(np.ones((8, 3, 3, 3), np.float32), padding="same")
+        >>> layer.workspace_bytes((1, 3, 4000, 4000), threads=1) < 2**20
+        True
+        """
+        return self._layer.workspace_bytes(*self._sizes(x_shape), thread_cap(threads))
+
+    def explain(self, x_shape: tuple[int, ...], *, threads: int | None = None) -> str:
+        """How such a call would be computed, and why not otherwise.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            The shape of x.
+        threads : int, optional
+            As in the call.
+
+        Returns
+        -------
+        str
+            The instruction set and the threads; the algorithm with its orientation, tiles, bands, workspace and
+            expected time; then the same of the algorithms that were not taken, with the reason.
+
+        Raises
+        ------
+        ValueError
+            For a shape that does not go with the weights.
+        TypeError
+            For a bad type.
+
+        Examples
+        --------
+        >>> import numpy as np, flatconv
+        >>> layer = flatconv.pack(np.ones((8, 3, 3, 3), np.float32), padding="same")
+        >>> "reference" in layer.explain((1, 3, 64, 64))
+        True
+        """
+        return self._layer.explain(*self._sizes(x_shape), thread_cap(threads))
+
+    def __repr__(self) -> str:
+        return f"PackedConv(weight_shape={self.weight_shape}, dtype={self.dtype}, groups={self._groups})"
+
+    def _sizes(self, x_shape: Any) -> tuple[int, tuple[int, ...]]:
+        """Batch and spatial sizes of a shape that fits."""
+        shape = sizes("x_shape", x_shape)
+        channel_axis = -1 if self._channels_last else -self._rank - 1
+        if not self._rank < len(shape) <= self._rank + 2 or shape[channel_axis] != self.weight_shape[1] * self._groups:
+            self._refuse(shape, "x_shape")
+        batch = shape[0] if len(shape) == self._rank + 2 else 1
+        return batch, shape[-self._rank - 1 : -1] if self._channels_last else shape[-self._rank :]
+
+    def _refuse(self, shape: tuple[int, ...], name: str = "x.shape") -> None:
+        """Raise the error for a shape of x that does not go with the weights."""
+        rank = self._rank
+        if self._channels_last and rank < len(shape) <= rank + 2:
+            channels = self.weight_shape[1] * self._groups
+            raise ValueError(f"{name} = {shape} has {shape[-1]} channels, but the packed weight takes {channels}")
+        check_ranks(rank, shape, self.weight_shape, name)
+        check_channels(rank, shape, self.weight_shape, self._groups, name)
+
+    def _cast(self, name: str, value: Any) -> NDArray[Any]:
+        array = numeric(name, value)
+        if not np.can_cast(array.dtype, self.dtype):
+            raise TypeError(
+                f"{name} has dtype {array.dtype}, but the weight is packed as {self.dtype}: "
+                f"pass {name}.astype(np.{self.dtype}), or pack weight.astype(np.{np.result_type(array, self.dtype)})"
+            )
+        return array.astype(self.dtype, copy=False)

@@ -1,0 +1,194 @@
+"""The numerical contract of transposed convolutions and gradients: the same bits everywhere, those of the reference."""
+
+import numpy as np
+import oracles
+import pytest
+from adjoint_problems import CONV_TRANSPOSE, INPUT, WEIGHT, adjoint_problems
+from flatconv import _core, conv_transpose1d, conv_transpose2d, grad
+from flatconv._arguments import ALGORITHMS
+from hypothesis import given, settings
+from layouts import READABLE, WRITABLE
+
+pytestmark = pytest.mark.usefixtures("split_work")
+
+THREADS = (1, 2, 5)
+
+
+def normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def assert_same_bits_everywhere(operation, expected, algorithms=ALGORITHMS, threads=THREADS):
+    assert not np.isnan(expected).any()
+    for algorithm in algorithms:
+        for count in threads:
+            out = np.full(expected.shape, np.nan, expected.dtype)
+            assert operation(out=out, algorithm=algorithm, threads=count) is out
+            oracles.assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("stride", "pad", "dilation"), [(1, 0, 1), (2, 1, 1), (3, 4, 2), (4, 2, 6)])
+def test_transposed_reference_is_the_contract_spelled_out_in_fractions(rng, dtype, stride, pad, dilation):
+    block = _core.depth_block
+    channels = 2 * block // (5 // stride + 1) + 3  # phases of more than two blocks, and others of fewer
+    x, weight, bias = normal(rng, dtype, channels, 3), normal(rng, dtype, channels, 2, 5), normal(rng, dtype, 2)
+    y = conv_transpose1d(x, weight, bias, stride, pad, 0, 1, dilation, algorithm="reference")
+    geometry = (stride, pad, dilation, y.shape[1])
+    oracles.assert_same_bits(y, oracles.contract_conv_transpose(x, weight, bias, block, *geometry))
+    assert not np.array_equal(y, oracles.contract_conv_transpose(x, weight, bias, block - 1, *geometry))
+    reordered = oracles.contract_conv_transpose(x[::-1], weight[::-1], bias, block, *geometry)
+    assert not np.array_equal(y, reordered)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("stride", "pad", "dilation"), [(1, 1, 1), (2, 0, 3)])
+def test_weight_gradient_reference_is_the_contract_spelled_out_in_fractions(rng, dtype, stride, pad, dilation):
+    block = _core.depth_block
+    x, weight_size = normal(rng, dtype, 3, 2, 300 * stride), (2, 2, 3)
+    positions = (300 * stride + 2 * pad - 2 * dilation - 1) // stride + 1
+    grad_y = normal(rng, dtype, 3, 2, positions)
+    assert positions % block  # so that a block spans two images
+    gradient = grad.conv1d_weight(x, weight_size, grad_y, stride, pad, dilation, algorithm="reference")
+    geometry = (stride, pad, dilation)
+    oracles.assert_same_bits(gradient, oracles.contract_weight_gradient(x, grad_y, 3, block, *geometry))
+    assert not np.array_equal(gradient, oracles.contract_weight_gradient(x, grad_y, 3, block - 1, *geometry))
+
+
+@pytest.mark.parametrize("mode", ["reflect", "symmetric", "edge", "wrap"])
+def test_padding_hands_back_what_it_receives_in_order(rng, mode):
+    """The gradient of the padded image, folded: first the image itself, then padding axis by axis, before and after."""
+    x_shape, pads = (5, 6), ((3, 4), (2, 7))
+    weight = normal(rng, np.float32, 3, 2)
+    padded_shape = (5 + 7, 6 + 9)
+    grad_y = normal(rng, np.float32, padded_shape[0] - 2, padded_shape[1] - 1)
+    padded = grad.conv2d_input(padded_shape, weight, grad_y, algorithm="reference")
+    numpy_mode = oracles.NUMPY_PAD_MODES.get(mode, mode)
+    sources = np.pad(np.arange(30).reshape(x_shape), pads, mode=numpy_mode)
+    image = (slice(3, 8), slice(2, 8))
+    expected = padded[image].copy()
+    slabs = [np.s_[:3, :], np.s_[8:, :], np.s_[3:8, :2], np.s_[3:8, 8:]]
+    for slab in slabs:
+        for source, value in zip(sources[slab].ravel(), padded[slab].ravel(), strict=True):
+            expected.ravel()[source] += value
+    for algorithm in ALGORITHMS:
+        gradient = grad.conv2d_input(x_shape, weight, grad_y, padding=pads, padding_mode=mode, algorithm=algorithm)
+        oracles.assert_same_bits(gradient, expected)
+
+
+@given(problem=adjoint_problems())
+def test_drawn_problems(isa, problem):
+    for operation, reference in zip(problem.operations, problem.dense.operations, strict=True):
+        expected = reference(algorithm="reference", threads=1)
+        assert_same_bits_everywhere(operation, expected, ("auto", "im2col"))
+
+
+@pytest.mark.slow
+@settings(max_examples=5000)
+@given(problem=adjoint_problems())
+def test_drawn_problems_at_length(isa, problem):
+    for operation, reference in zip(problem.operations, problem.dense.operations, strict=True):
+        assert_same_bits_everywhere(operation, reference(algorithm="reference", threads=1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "geometry"),
+    [
+        ((1, 16, 28, 28), (16, 16, 2, 2), {"stride": 2}),
+        ((2, 24, 14, 15), (24, 40, 4, 4), {"stride": 2, "padding": 1}),
+        ((1, 130, 7, 7), (130, 33, 3, 3), {"padding": 1}),
+        ((2, 48, 9, 10), (48, 6, 3, 3), {"stride": 2, "padding": 2, "output_padding": 1, "groups": 4}),
+        ((1, 33, 25, 26), (33, 1, 4, 4), {"stride": 2, "padding": 1, "groups": 33}),
+        ((1, 1, 61, 57), (1, 2, 5, 5), {"stride": 3, "dilation": 2}),
+        ((3, 9, 8, 8), (9, 7, 1, 1), {"stride": 3}),
+        ((1, 65, 5, 6), (65, 3, 7, 7), {"stride": 4, "padding": 3}),
+        ((1, 4, 6, 6), (4, 4, 2, 2), {"stride": 5, "dilation": 5}),
+    ],
+)
+def test_layers(isa, rng, dtype, x_shape, weight_shape, geometry):
+    x, weight = normal(rng, dtype, *x_shape), normal(rng, dtype, *weight_shape)
+    bias = normal(rng, dtype, weight_shape[1] * geometry.get("groups", 1))
+    y = conv_transpose2d(x, weight, bias, **geometry, algorithm="reference", threads=1)
+    assert_same_bits_everywhere(lambda **run: conv_transpose2d(x, weight, bias, **geometry, **run), y)
+    gradient = grad.conv_transpose2d_weight(x, weight_shape, y, **geometry, algorithm="reference")
+    assert_same_bits_everywhere(
+        lambda **run: grad.conv_transpose2d_weight(x, weight_shape, y, **geometry, **run), gradient, ("auto",)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weight_gradients_of_many_rows_and_columns(isa, rng, dtype):
+    """Parts, panels and blocks are cut within channels, within kernels, and across images."""
+    for channels, out_channels, size, batch in [(70, 300, 5, 17), (200, 9, 9, 5), (3, 65, 40, 1), (1, 1, 20, 3)]:
+        x, grad_y = normal(rng, dtype, batch, channels, size, size), normal(rng, dtype, batch, out_channels, size, size)
+        shape, geometry = (out_channels, channels, 3, 3), {"padding": 1}
+        expected = grad.conv2d_weight(x, shape, grad_y, **geometry, algorithm="reference")
+        assert_same_bits_everywhere(
+            lambda x=x, shape=shape, grad_y=grad_y, **run: grad.conv2d_weight(x, shape, grad_y, padding=1, **run),
+            expected,
+            ("auto",),
+        )
+
+
+def test_depthwise_weight_gradients(isa, rng):
+    x, grad_y = normal(rng, np.float32, 2, 37, 11, 13), normal(rng, np.float32, 2, 37, 6, 7)
+    geometry = {"stride": 2, "padding": 1, "groups": 37}
+    expected = grad.conv2d_weight(x, (37, 1, 3, 3), grad_y, **geometry, algorithm="reference")
+    assert_same_bits_everywhere(
+        lambda **run: grad.conv2d_weight(x, (37, 1, 3, 3), grad_y, **geometry, **run), expected, ("auto",)
+    )
+
+
+def test_pointwise_weight_gradients_read_where_they_can(isa, rng):
+    """Channels are rows already, but for blocks that span two images, and for images that are not dense."""
+    shape = (20, 30, 1, 1)
+    for layout in READABLE:
+        x, grad_y = normal(rng, np.float32, 5, 30, 15, 17), normal(rng, np.float32, 5, 20, 15, 17)
+        x = READABLE[layout](x)
+        dense = np.array(x, np.float32, order="C")
+        expected = grad.conv2d_weight(dense, shape, grad_y, algorithm="reference")
+        oracles.assert_same_bits(grad.conv2d_weight(x, shape, grad_y), expected)
+
+
+@pytest.mark.parametrize("layout", WRITABLE)
+def test_layouts_of_the_output(isa, rng, layout):
+    x, weight = normal(rng, np.float32, 2, 3, 9, 10), normal(rng, np.float32, 3, 20, 3, 3)
+    geometry = {"stride": 2, "padding": 1, "output_padding": 1}
+    y = conv_transpose2d(x, weight, **geometry, algorithm="reference")
+    calls = [
+        (y, lambda **run: conv_transpose2d(x, weight, **geometry, **run)),
+        (x, lambda **run: grad.conv_transpose2d_input(x.shape, weight, y, **geometry, **run)),
+        (weight, lambda **run: grad.conv_transpose2d_weight(x, weight.shape, y, **geometry, **run)),
+    ]
+    for like, call in calls:
+        out = WRITABLE[layout](np.full(like.shape, np.nan, np.float32))
+        assert call(out=out) is out
+        oracles.assert_same_bits(np.array(out), call(algorithm="reference"))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_plain_and_unbatched_arrays(rng, rank):
+    x, weight = normal(rng, np.float32, *(4, 5, 6)[:rank]), normal(rng, np.float32, *(3, 2, 3)[:rank])
+    y = CONV_TRANSPOSE[rank](x, weight, 0.5, stride=2)
+    batched = CONV_TRANSPOSE[rank](x[None, None], weight[None, None], np.float32([0.5]), stride=2)
+    oracles.assert_same_bits(y, batched[0, 0])
+    oracles.assert_same_bits(y[None], CONV_TRANSPOSE[rank](x[None], weight[None, None], np.float32([0.5]), stride=2))
+    for transposed, x_like, y_like in ((True, x, y), (False, y, x)):
+        gradient = INPUT[transposed][rank](x_like.shape, weight, y_like, stride=2)
+        assert gradient.shape == x_like.shape
+        batched = INPUT[transposed][rank](x_like[None, None].shape, weight[None, None], y_like[None, None], stride=2)
+        oracles.assert_same_bits(gradient, batched[0, 0])
+        gradient = WEIGHT[transposed][rank](x_like, weight.shape, y_like, stride=2)
+        assert gradient.shape == weight.shape
+        batched = WEIGHT[transposed][rank](x_like[None], weight[None, None].shape, y_like[None], stride=2)
+        oracles.assert_same_bits(gradient, batched[0, 0])
+
+
+def test_out_may_overlap_the_inputs(rng):
+    buffer = normal(rng, np.float32, 4, 8, 8)
+    weight = normal(rng, np.float32, 4, 4, 3, 3)
+    expected = conv_transpose2d(buffer.copy(), weight, padding=1)
+    oracles.assert_same_bits(conv_transpose2d(buffer, weight, padding=1, out=buffer), expected)
+    gradient = grad.conv2d_weight(buffer, weight.shape, expected, padding=1)
+    oracles.assert_same_bits(grad.conv2d_weight(buffer, weight.shape, expected, padding=1, out=weight), gradient)
