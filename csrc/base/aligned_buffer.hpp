@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <new>
+#include <utility>
 
 namespace flatconv {
 
@@ -12,17 +13,21 @@ inline constexpr std::size_t cache_line = 64;
 /// Owns `bytes` of uninitialised memory that starts on a cache line.
 class AlignedBuffer {
   public:
+    AlignedBuffer() noexcept = default;
     /// Null `data()` when the memory is not to be had; never throws.
     explicit AlignedBuffer(std::size_t bytes) noexcept
         : data_(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{cache_line}, std::nothrow))) {}
     ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{cache_line}); }
-    AlignedBuffer(const AlignedBuffer&) = delete;
-    AlignedBuffer& operator=(const AlignedBuffer&) = delete;
+    AlignedBuffer(AlignedBuffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+    AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+        std::swap(data_, other.data_);
+        return *this;
+    }
 
     std::byte* data() const noexcept { return data_; }
 
   private:
-    std::byte* data_;
+    std::byte* data_ = nullptr;
 };
 
 /// Hands out pieces of one buffer in turn, each on a cache line. Over a null buffer it only adds up the sizes, so that

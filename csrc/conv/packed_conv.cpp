@@ -66,18 +66,15 @@ class PlanCache {
     std::vector<Entry> entries_;
 };
 
-}  // namespace
-
-inline namespace v0 {
-
-struct PackedConv::Layer {
+/// What a PackedConv holds.
+struct PackedLayer {
     ConvProblem problem;
     AlignedBuffer memory;
     PackedWeights weights{};
     ConstArray weight, bias;  // the packed rows and bias, for the algorithm that reads them one by one
     PlanCache plans;
 
-    Layer(const ConvProblem& described, std::size_t bytes) : problem(described), memory(bytes) {}
+    explicit PackedLayer(const ConvProblem& described) : problem(described) {}
 
     template <typename T>
     static std::size_t place(const WeightSizes& sizes, const KernelSet& kernels, std::byte* start, PackedWeights& at) {
@@ -100,32 +97,31 @@ struct PackedConv::Layer {
     }
 
     template <typename T>
-    static Status make(const ConvProblem& problem, const WeightSizes& sizes, const KernelSet& set,
-                       const ConstArray& weight, const ConstArray& bias, std::unique_ptr<Layer>& layer) {
+    Status pack(const WeightSizes& sizes, const KernelSet& set, const ConstArray& from_weight,
+                const ConstArray& from_bias) {
         if (!can_be_packed<T>(sizes, kernels_of<T>(set))) {
             return {StatusCode::size_overflow, "the packed weights have more than 2⁶³ − 1 bytes"};
         }
-        PackedWeights at;
-        layer = std::make_unique<Layer>(problem, place<T>(sizes, set, nullptr, at));
-        if (!layer->memory.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
-        place<T>(sizes, set, layer->memory.data(), layer->weights);
+        memory = AlignedBuffer(place<T>(sizes, set, nullptr, weights));
+        if (!memory.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
+        place<T>(sizes, set, memory.data(), weights);
         const auto part = [](const std::byte* place) { return reinterpret_cast<T*>(const_cast<std::byte*>(place)); };
         const Kernels<T>& kernels = kernels_of<T>(set);
         const PanelLayout layout(sizes, kernels);
         const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
-        T* const rows = part(layer->weights.rows);
-        for (std::int64_t row = 0; row < sizes.rows(); ++row) pack_row(sizes, weight, row, rows + row * stride);
+        T* const rows = part(weights.rows);
+        for (std::int64_t row = 0; row < sizes.rows(); ++row) pack_row(sizes, from_weight, row, rows + row * stride);
         for (std::int64_t group = 0; group < sizes.groups; ++group) {
             for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                pack_panel(kernels, sizes, weight, group, panel, 0, layout.depth,
-                           part(layer->weights.panels) + layout.at(group, panel));
+                pack_panel(kernels, sizes, from_weight, group, panel, 0, layout.depth,
+                           part(weights.panels) + layout.at(group, panel));
             }
         }
-        pack_bias(bias, sizes.rows(), part(layer->weights.bias));
+        pack_bias(from_bias, sizes.rows(), part(weights.bias));
         ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, sizeof(T));
         strides[0] = stride * std::int64_t(sizeof(T));
-        layer->weight = {rows, strides};
-        layer->bias = layer->weights.bias;
+        weight = {rows, strides};
+        bias = weights.bias;
         return {};
     }
 
@@ -151,11 +147,15 @@ struct PackedConv::Layer {
     }
 };
 
-namespace {
-
 Status not_packed() { return {StatusCode::invalid_argument, "the PackedConv is empty: pack weights into it first"}; }
 
 }  // namespace
+
+inline namespace v0 {
+
+struct PackedConv::Layer : PackedLayer {
+    using PackedLayer::PackedLayer;
+};
 
 PackedConv::~PackedConv() { delete layer_; }
 
@@ -182,10 +182,10 @@ Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, co
         ConstArray strided = weight, strided_bias = bias;
         if (weight.dense) strided.byte_strides = dense_strides(sizes.in_channels, sizes.kernel, bytes);
         if (bias.dense) strided_bias.byte_strides = {bytes};
-        std::unique_ptr<Layer> layer;
+        auto layer = std::make_unique<Layer>(problem);
         const Status status = problem.dtype == DType::float32
-                                  ? Layer::make<float>(problem, sizes, *kernels, strided, strided_bias, layer)
-                                  : Layer::make<double>(problem, sizes, *kernels, strided, strided_bias, layer);
+                                  ? layer->pack<float>(sizes, *kernels, strided, strided_bias)
+                                  : layer->pack<double>(sizes, *kernels, strided, strided_bias);
         if (!status) return status;
         delete std::exchange(packed.layer_, layer.release());
         return {};
