@@ -101,8 +101,24 @@ void worked_example_in_c(benchmark::State& state) {
     }
 }
 
+void packed_example(benchmark::State& state) {
+    ConvProblem problem;
+    problem.kernel = {1, 3, 3};
+    PackedConv packed;
+    if (Status status = PackedConv::pack(problem, kernel.data(), {}, packed); !status) {
+        return state.SkipWithError(status.message.c_str());
+    }
+    std::vector<float> y(9);
+    for ([[maybe_unused]] auto _ : state) {
+        const Status status = packed.run(1, {1, 5, 5}, image.data(), y.data());
+        if (!status) return state.SkipWithError(status.message.c_str());
+        benchmark::ClobberMemory();
+    }
+}
+
 BENCHMARK(worked_example);
 BENCHMARK(worked_example_in_c);
+BENCHMARK(packed_example);
 
 }  // namespace
 

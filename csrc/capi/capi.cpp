@@ -16,9 +16,8 @@ struct flatconv_status {
     flatconv::Status status;
 };
 
-struct flatconv_plan {
-    flatconv::ConvProblem problem;
-    flatconv::capi::CallOptions options;
+struct flatconv_packed_conv {
+    flatconv::PackedConv layer;
 };
 
 namespace flatconv::capi {
@@ -35,7 +34,7 @@ flatconv_status* give(Status&& status) {
     return new flatconv_status{std::move(status)};
 }
 
-/// Runs `body`, which returns a Status. What throws is an allocation for a message, or for a plan.
+/// Runs `body`, which returns a Status. What throws is an allocation for a message, or for a layer.
 template <typename Body>
 flatconv_status* call(const Body& body) noexcept {
     try {
@@ -45,7 +44,9 @@ flatconv_status* call(const Body& body) noexcept {
     }
 }
 
-/// Runs body(problem, options) on what the C structs say.
+Status null_argument(const char* name) { return {StatusCode::invalid_argument, std::string(name) + " is null"}; }
+
+/// Runs body(problem, options) on what the C structs say: every operation on a problem.
 template <typename Body>
 flatconv_status* call_with(const flatconv_problem* c_problem, const flatconv_options* c_options,
                            const Body& body) noexcept {
@@ -54,16 +55,21 @@ flatconv_status* call_with(const flatconv_problem* c_problem, const flatconv_opt
         if (Status status = read_problem(c_problem, problem); !status) return status;
         CallOptions options;
         if (Status status = options.read(c_options); !status) return status;
-        return body(problem, options);
+        return body(problem, options.get());
     });
 }
 
-Status null_argument(const char* name) { return {StatusCode::invalid_argument, std::string(name) + " is null"}; }
-
-Status run(const ConvProblem& problem, const flatconv_arrays* c_arrays, const CallOptions& options) {
-    flatconv_arrays arrays;
-    if (Status status = read_arrays(c_arrays, arrays); !status) return status;
-    return conv(problem, {array(arrays.x), array(arrays.weight), array(arrays.bias)}, array(arrays.y), options.get());
+/// Runs body(layer, input, options): every operation on a packed layer.
+template <typename Body>
+flatconv_status* call_packed(const flatconv_packed_conv* packed, const std::int64_t* c_input,
+                             const flatconv_options* c_options, const Body& body) noexcept {
+    return call([&]() -> Status {
+        if (!packed) return null_argument("packed");
+        if (!c_input) return null_argument("input");
+        CallOptions options;
+        if (Status status = options.read(c_options); !status) return status;
+        return body(packed->layer, extent(c_input), options.get());
+    });
 }
 
 }  // namespace
@@ -93,10 +99,12 @@ void flatconv_status_free(flatconv_status* status) {
 
 void flatconv_problem_init(flatconv_problem* problem, size_t struct_size) { write_defaults(problem, struct_size); }
 
+void flatconv_arrays_init(flatconv_arrays* arrays, size_t struct_size) { write_defaults(arrays, struct_size); }
+
 void flatconv_options_init(flatconv_options* options, size_t struct_size) { write_defaults(options, struct_size); }
 
 flatconv_status* flatconv_output_size(const flatconv_problem* problem, int64_t output[FLATCONV_MAX_SPATIAL_RANK]) {
-    return call_with(problem, nullptr, [&](const ConvProblem& checked, const CallOptions&) -> Status {
+    return call_with(problem, nullptr, [&](const ConvProblem& checked, const Options&) -> Status {
         if (!output) return null_argument("output");
         Extent sizes{};
         Status status = output_size(checked, sizes);
@@ -107,60 +115,130 @@ flatconv_status* flatconv_output_size(const flatconv_problem* problem, int64_t o
 
 flatconv_status* flatconv_conv(const flatconv_problem* problem, const flatconv_arrays* arrays,
                                const flatconv_options* options) {
-    return call_with(problem, options, [&](const ConvProblem& checked, const CallOptions& call_options) {
-        return run(checked, arrays, call_options);
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        flatconv_arrays given;
+        if (Status status = read_arrays(arrays, given); !status) return status;
+        return conv(checked, {array(given.x), array(given.weight), array(given.bias), array(given.residual)},
+                    array(given.y), call_options);
     });
 }
 
-flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem, size_t* bytes,
+flatconv_status* flatconv_conv_input_gradient(const flatconv_problem* problem, flatconv_const_array dy,
+                                              flatconv_const_array weight, flatconv_array dx,
+                                              const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        return conv_input_gradient(checked, array(dy), array(weight), array(dx), call_options);
+    });
+}
+
+flatconv_status* flatconv_conv_weight_gradient(const flatconv_problem* problem, flatconv_const_array x,
+                                               flatconv_const_array dy, flatconv_array dweight,
+                                               const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        return conv_weight_gradient(checked, array(x), array(dy), array(dweight), call_options);
+    });
+}
+
+flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem, int32_t operation, size_t* bytes,
                                           const flatconv_options* options) {
-    return call_with(problem, options, [&](const ConvProblem& checked, const CallOptions& call_options) {
-        return bytes ? workspace_bytes(checked, *bytes, call_options.get()) : null_argument("bytes");
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        if (!bytes) return null_argument("bytes");
+        Operation known{};
+        if (Status status = read_operation(operation, known); !status) return status;
+        return workspace_bytes(checked, *bytes, call_options, known);
     });
 }
 
-flatconv_status* flatconv_im2col(const flatconv_problem* problem, flatconv_const_array x, void* regions,
-                                 size_t element_bytes, const flatconv_options* options) {
-    return call_with(problem, options, [&](const ConvProblem& checked, const CallOptions& call_options) {
-        return im2col(checked, array(x), regions, element_bytes, call_options.get());
+flatconv_status* flatconv_packed_conv_create(const flatconv_problem* problem, flatconv_const_array weight,
+                                             flatconv_const_array bias, flatconv_packed_conv** packed) {
+    return call_with(problem, nullptr, [&](const ConvProblem& checked, const Options&) {
+        if (!packed) return null_argument("packed");
+        auto made = std::make_unique<flatconv_packed_conv>();
+        Status status = PackedConv::pack(checked, array(weight), array(bias), made->layer);
+        if (status) *packed = made.release();
+        return status;
     });
+}
+
+void flatconv_packed_conv_free(flatconv_packed_conv* packed) { delete packed; }
+
+flatconv_status* flatconv_packed_conv_run(const flatconv_packed_conv* packed, int64_t batch,
+                                          const int64_t input[FLATCONV_MAX_SPATIAL_RANK], const flatconv_arrays* arrays,
+                                          const flatconv_options* options) {
+    return call_packed(packed, input, options,
+                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) -> Status {
+                           flatconv_arrays given;
+                           if (Status status = read_arrays(arrays, given); !status) return status;
+                           if (given.weight.data || given.bias.data) {
+                               return {StatusCode::invalid_argument,
+                                       "arrays.weight and arrays.bias must be null: the layer has its own, packed"};
+                           }
+                           return layer.run(batch, sizes, array(given.x), array(given.y), array(given.residual),
+                                            call_options);
+                       });
+}
+
+flatconv_status* flatconv_packed_conv_workspace_bytes(const flatconv_packed_conv* packed, int64_t batch,
+                                                      const int64_t input[FLATCONV_MAX_SPATIAL_RANK], size_t* bytes,
+                                                      const flatconv_options* options) {
+    return call_packed(packed, input, options,
+                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) {
+                           if (!bytes) return null_argument("bytes");
+                           return layer.workspace_bytes(batch, sizes, *bytes, call_options);
+                       });
+}
+
+flatconv_status* flatconv_packed_conv_explain(const flatconv_packed_conv* packed, int64_t batch,
+                                              const int64_t input[FLATCONV_MAX_SPATIAL_RANK], char* text,
+                                              size_t capacity, size_t* length, const flatconv_options* options) {
+    return call_packed(packed, input, options,
+                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) {
+                           if (!text && capacity > 0) return null_argument("text");
+                           std::string whole;
+                           Status status = layer.explain(batch, sizes, whole, call_options);
+                           if (!status) return status;
+                           if (length) *length = whole.size();
+                           if (capacity > 0) text[whole.copy(text, capacity - 1)] = '\0';
+                           return status;
+                       });
 }
 
 flatconv_status* flatconv_region_matrix_size(const flatconv_problem* problem, size_t element_bytes, int64_t* rows,
                                              int64_t* columns) {
-    return call_with(problem, nullptr, [&](const ConvProblem& checked, const CallOptions&) -> Status {
+    return call_with(problem, nullptr, [&](const ConvProblem& checked, const Options&) -> Status {
         if (!rows) return null_argument("rows");
         if (!columns) return null_argument("columns");
         return region_matrix_size(checked, element_bytes, *rows, *columns);
     });
 }
 
+flatconv_status* flatconv_im2col(const flatconv_problem* problem, flatconv_const_array x, void* regions,
+                                 size_t element_bytes, const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        return im2col(checked, array(x), regions, element_bytes, call_options);
+    });
+}
+
 flatconv_status* flatconv_col2im(const flatconv_problem* problem, const void* regions, flatconv_array x,
                                  const flatconv_options* options) {
-    return call_with(problem, options, [&](const ConvProblem& checked, const CallOptions& call_options) {
-        return col2im(checked, regions, array(x), call_options.get());
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        return col2im(checked, regions, array(x), call_options);
     });
 }
 
-flatconv_status* flatconv_plan_create(const flatconv_problem* problem, const flatconv_options* options,
-                                      flatconv_plan** plan) {
-    return call([&]() -> Status {
-        if (!plan) return null_argument("plan");
-        auto made = std::make_unique<flatconv_plan>();
-        if (Status status = read_problem(problem, made->problem); !status) return status;
-        if (Status status = made->options.read(options); !status) return status;
-        std::size_t bytes = 0;
-        if (Status status = workspace_bytes(made->problem, bytes, made->options.get()); !status) return status;
-        *plan = made.release();
-        return {};
+flatconv_status* flatconv_unfold(const flatconv_problem* problem, flatconv_const_array x, void* regions,
+                                 size_t element_bytes, const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        return unfold(checked, array(x), regions, element_bytes, call_options);
     });
 }
 
-flatconv_status* flatconv_plan_run(const flatconv_plan* plan, const flatconv_arrays* arrays) {
-    return call([&] { return plan ? run(plan->problem, arrays, plan->options) : null_argument("plan"); });
+flatconv_status* flatconv_fold(const flatconv_problem* problem, const void* regions, flatconv_array x,
+                               const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        return fold(checked, regions, array(x), call_options);
+    });
 }
-
-void flatconv_plan_free(flatconv_plan* plan) { delete plan; }
 
 int32_t flatconv_get_num_threads(void) { return get_num_threads(); }
 

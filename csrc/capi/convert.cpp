@@ -13,7 +13,9 @@ static_assert(FLATCONV_CANCELLED == int(StatusCode::cancelled));
 static_assert(FLATCONV_FLOAT64 == int(DType::float64));
 static_assert(FLATCONV_PADDING_FULL == int(PaddingRule::full));
 static_assert(FLATCONV_MODE_SYMMETRIC == int(PaddingMode::symmetric));
-static_assert(FLATCONV_ALGORITHM_IMPLICIT == int(Algorithm::implicit));
+static_assert(FLATCONV_ACTIVATION_CLIP == int(Activation::clip));
+static_assert(FLATCONV_ALGORITHM_DIRECT == int(Algorithm::direct));
+static_assert(FLATCONV_OPERATION_WEIGHT_GRADIENT == int(Operation::weight_gradient));
 
 template <typename Struct>
 Struct defaults();
@@ -37,6 +39,9 @@ flatconv_problem defaults() {
     c.padding_mode = std::int32_t(problem.padding_mode);
     std::copy(problem.pad_before.begin(), problem.pad_before.end(), c.pad_before);
     std::copy(problem.pad_after.begin(), problem.pad_after.end(), c.pad_after);
+    c.activation = {problem.activation.kind, problem.activation.a, problem.activation.b};
+    c.transposed = problem.transposed;
+    std::copy(problem.output_padding.begin(), problem.output_padding.end(), c.output_padding);
     return c;
 }
 
@@ -82,8 +87,6 @@ Status read(const Struct* c, const char* name, Struct& values) {
     return {};
 }
 
-Extent extent(const std::int64_t (&sizes)[max_spatial_rank]) { return {sizes[0], sizes[1], sizes[2]}; }
-
 ByteStrides strides(const std::int64_t* values) {
     ByteStrides strides{};
     std::copy_n(values, strides.size(), strides.begin());
@@ -96,7 +99,7 @@ Status CallOptions::read(const flatconv_options* c_options) {
     if (!c_options) return {};
     flatconv_options c;
     if (Status status = capi::read(c_options, "options", c); !status) return status;
-    if (c.algorithm < FLATCONV_ALGORITHM_AUTOMATIC || c.algorithm > FLATCONV_ALGORITHM_IMPLICIT) {
+    if (c.algorithm < FLATCONV_ALGORITHM_AUTOMATIC || c.algorithm > FLATCONV_ALGORITHM_DIRECT) {
         return {StatusCode::invalid_argument,
                 "options.algorithm is not one of FLATCONV_ALGORITHM_: " + std::to_string(c.algorithm)};
     }
@@ -106,6 +109,8 @@ Status CallOptions::read(const flatconv_options* c_options) {
     options_.work_per_thread = c.work_per_thread;
     options_.should_stop = c.should_stop;
     options_.stop_context = c.stop_context;
+    options_.workspace = c.workspace;
+    options_.workspace_bytes = c.workspace_bytes;
     if (c.executor) {
         if (!c.executor->concurrency) return {StatusCode::invalid_argument, "options.executor->concurrency is null"};
         if (!c.executor->run) return {StatusCode::invalid_argument, "options.executor->run is null"};
@@ -132,12 +137,26 @@ Status read_problem(const flatconv_problem* c_problem, ConvProblem& problem) {
     problem.padding_mode = PaddingMode(c.padding_mode);
     problem.pad_before = extent(c.pad_before);
     problem.pad_after = extent(c.pad_after);
+    problem.activation = {Activation::Kind(c.activation.kind), c.activation.a, c.activation.b};
+    problem.transposed = c.transposed != 0;
+    problem.output_padding = extent(c.output_padding);
+    return {};
+}
+
+Status read_operation(std::int32_t c_operation, Operation& operation) {
+    if (c_operation < FLATCONV_OPERATION_CONV || c_operation > FLATCONV_OPERATION_WEIGHT_GRADIENT) {
+        return {StatusCode::invalid_argument,
+                "operation is not one of FLATCONV_OPERATION_: " + std::to_string(c_operation)};
+    }
+    operation = Operation(c_operation);
     return {};
 }
 
 Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays) {
     return read(c_arrays, "arrays", arrays);
 }
+
+Extent extent(const std::int64_t* sizes) noexcept { return {sizes[0], sizes[1], sizes[2]}; }
 
 ConstArray array(const flatconv_const_array& c) noexcept {
     return c.byte_strides ? ConstArray(c.data, strides(c.byte_strides)) : ConstArray(c.data);
@@ -148,6 +167,8 @@ Array array(const flatconv_array& c) noexcept {
 }
 
 void write_defaults(flatconv_problem* problem, std::size_t struct_size) noexcept { write(problem, struct_size); }
+
+void write_defaults(flatconv_arrays* arrays, std::size_t struct_size) noexcept { write(arrays, struct_size); }
 
 void write_defaults(flatconv_options* options, std::size_t struct_size) noexcept { write(options, struct_size); }
 

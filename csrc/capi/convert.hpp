@@ -46,11 +46,15 @@ Status read_problem(const flatconv_problem* c_problem, ConvProblem& problem);
 /// Gives the fields that the caller's header does not have their default, null.
 Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays);
 
+Status read_operation(std::int32_t c_operation, Operation& operation);
+
+Extent extent(const std::int64_t* sizes) noexcept;
 ConstArray array(const flatconv_const_array& c_array) noexcept;
 Array array(const flatconv_array& c_array) noexcept;
 
 /// The defaults, in as many bytes as the caller's struct has; those that no field of ours fills are zero.
 void write_defaults(flatconv_problem* problem, std::size_t struct_size) noexcept;
+void write_defaults(flatconv_arrays* arrays, std::size_t struct_size) noexcept;
 void write_defaults(flatconv_options* options, std::size_t struct_size) noexcept;
 
 }  // namespace flatconv::capi

@@ -1,5 +1,5 @@
-/* The C ABI from C11: the worked example, a plan with an executor of its own, and an error. Returns how many checks
- * failed. */
+/* The C ABI from C99: the worked example, packed and with an executor of its own too, and an error. Returns how many
+ * checks failed. */
 #include <flatconv/flatconv.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,20 +57,19 @@ int main(void) {
     options.executor = &executor;
     options.work_per_thread = 0;
     options.should_stop = always;
-    problem.batch = 0;
-    flatconv_plan* plan = NULL;
-    check_ok(flatconv_plan_create(&problem, &options, &plan));
-    check_ok(flatconv_plan_run(plan, &arrays));
-    flatconv_plan_free(plan);
+    const flatconv_const_array weight = {.data = kernel};
+    flatconv_packed_conv* packed = NULL;
+    check_ok(flatconv_packed_conv_create(&problem, weight, (flatconv_const_array){NULL, NULL}, &packed));
+    flatconv_arrays packed_arrays = arrays;
+    packed_arrays.weight.data = NULL;
+    check_ok(flatconv_packed_conv_run(packed, 0, problem.input, &packed_arrays, &options));
     CHECK(calls == 0);
 
-    problem.batch = 1;
     options.should_stop = NULL;
     memset(result, 0, sizeof result);
-    check_ok(flatconv_plan_create(&problem, &options, &plan));
-    check_ok(flatconv_plan_run(plan, &arrays));
-    flatconv_plan_free(plan);
+    check_ok(flatconv_packed_conv_run(packed, 1, problem.input, &packed_arrays, &options));
     CHECK(memcmp(result, expected, sizeof expected) == 0);
+    flatconv_packed_conv_free(packed);
 
     problem.kernel[1] = 6;
     flatconv_status* status = flatconv_conv(&problem, &arrays, NULL);

@@ -62,7 +62,7 @@ struct IsaReset {
 };
 
 inline constexpr Algorithm all_algorithms[] = {Algorithm::automatic, Algorithm::reference, Algorithm::im2col,
-                                               Algorithm::implicit, Algorithm::channels};
+                                               Algorithm::implicit,  Algorithm::channels,  Algorithm::direct};
 
 }  // namespace flatconv::tests
 

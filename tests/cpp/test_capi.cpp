@@ -8,23 +8,13 @@
 #include <thread>
 #include <vector>
 
+#include "capi_calls.hpp"
 #include "kernel_sets.hpp"
 
 using namespace flatconv;
 using namespace flatconv::tests;
 
 namespace {
-
-/// What a call came to, freed.
-struct Outcome {
-    std::int32_t code;
-    std::string message;
-
-    Outcome(flatconv_status* status) : code(flatconv_status_code(status)), message(flatconv_status_message(status)) {
-        flatconv_status_free(status);
-    }
-    bool operator==(const Outcome& other) const { return code == other.code && message == other.message; }
-};
 
 flatconv_problem c_problem() {
     flatconv_problem problem;
@@ -72,7 +62,7 @@ struct Data {
 
 }  // namespace
 
-TEST_CASE("C: convolution, at once and by a plan, has the bits of the C++ API") {
+TEST_CASE("C: convolution has the bits of the C++ API") {
     const flatconv_problem problem = c_problem();
     Data data;
     std::int64_t output[3];
@@ -81,15 +71,6 @@ TEST_CASE("C: convolution, at once and by a plan, has the bits of the C++ API") 
     CHECK(output[2] == data.output[2]);
     CHECK(Outcome(flatconv_conv(&problem, &data.arrays, nullptr)) == Outcome(nullptr));
     CHECK(same_bits(data.y, data.expected));
-
-    flatconv_plan* plan = nullptr;
-    REQUIRE(Outcome(flatconv_plan_create(&problem, nullptr, &plan)) == Outcome(nullptr));
-    for (int round = 0; round < 2; ++round) {
-        data.y.assign(data.y.size(), 0);
-        CHECK(Outcome(flatconv_plan_run(plan, &data.arrays)) == Outcome(nullptr));
-        CHECK(same_bits(data.y, data.expected));
-    }
-    flatconv_plan_free(plan);
 }
 
 TEST_CASE("C: strided arrays") {
@@ -109,23 +90,6 @@ TEST_CASE("C: strided arrays") {
     CHECK(same_bits(data.y, data.expected));
 }
 
-TEST_CASE("C: the region matrix and its adjoint have the bits of the C++ API") {
-    const flatconv_problem problem = c_problem();
-    const Data data;
-    std::int64_t rows = 0, columns = 0;
-    REQUIRE(Outcome(flatconv_region_matrix_size(&problem, 4, &rows, &columns)) == Outcome(nullptr));
-    CHECK(rows == data.output[1] * data.output[2]);
-    CHECK(columns == 6 * 3 * 4);
-    std::vector<float> expected(std::size_t(2 * rows * columns)), regions(expected.size());
-    REQUIRE(im2col(cpp_problem(), data.x.data(), expected.data(), 4));
-    CHECK(Outcome(flatconv_im2col(&problem, {data.x.data(), nullptr}, regions.data(), 4, nullptr)) == Outcome(nullptr));
-    CHECK(same_bits(regions, expected));
-    std::vector<float> sums(data.x.size()), expected_sums(data.x.size());
-    REQUIRE(col2im(cpp_problem(), expected.data(), expected_sums.data()));
-    CHECK(Outcome(flatconv_col2im(&problem, regions.data(), {sums.data(), nullptr}, nullptr)) == Outcome(nullptr));
-    CHECK(same_bits(sums, expected_sums));
-}
-
 TEST_CASE("C: options reach the call") {
     const flatconv_problem problem = c_problem();
     Data data;
@@ -139,7 +103,7 @@ TEST_CASE("C: options reach the call") {
     options.algorithm = FLATCONV_ALGORITHM_IM2COL, cpp_options.algorithm = Algorithm::im2col;
     std::size_t bytes = 0, expected = 0;
     REQUIRE(workspace_bytes(cpp_problem(), expected, cpp_options));
-    CHECK(Outcome(flatconv_workspace_bytes(&problem, &bytes, &options)) == Outcome(nullptr));
+    CHECK(Outcome(flatconv_workspace_bytes(&problem, FLATCONV_OPERATION_CONV, &bytes, &options)) == Outcome(nullptr));
     CHECK(bytes == expected);
     options.workspace_limit = 1;
     CHECK(Outcome(flatconv_conv(&problem, &data.arrays, &options)).code == FLATCONV_OUT_OF_MEMORY);
@@ -192,7 +156,10 @@ TEST_CASE("C: structs of another size") {
 
     flatconv_problem blank{};
     CHECK(Outcome(flatconv_output_size(&blank, output)).message.find("problem.struct_size is 0") == 0);
-    flatconv_arrays arrays{};
+    flatconv_arrays arrays;
+    flatconv_arrays_init(&arrays, sizeof(arrays));
+    CHECK(arrays.struct_size == sizeof(arrays));
+    arrays.struct_size = 0;
     CHECK(Outcome(flatconv_conv(&problem, &arrays, nullptr)).message.find("arrays.struct_size is 0") == 0);
     flatconv_options options{};
     CHECK(Outcome(flatconv_conv(&problem, &arrays, &options)).message.find("options.struct_size is 0") == 0);
@@ -226,20 +193,27 @@ TEST_CASE("C: the messages of the C++ API, and null arguments") {
     CHECK(Outcome(flatconv_conv(&problem, &data.arrays, &options)).message == "options.executor->concurrency is null");
 
     std::int64_t number = 0;
-    flatconv_plan* plan = nullptr;
+    flatconv_packed_conv* packed = nullptr;
     CHECK(Outcome(flatconv_output_size(nullptr, output)).message == "problem is null");
     CHECK(Outcome(flatconv_output_size(&problem, nullptr)).message == "output is null");
     CHECK(Outcome(flatconv_conv(&problem, nullptr, nullptr)).message == "arrays is null");
-    CHECK(Outcome(flatconv_workspace_bytes(&problem, nullptr, nullptr)).message == "bytes is null");
+    CHECK(Outcome(flatconv_workspace_bytes(&problem, FLATCONV_OPERATION_CONV, nullptr, nullptr)).message ==
+          "bytes is null");
+    std::size_t bytes = 0;
+    CHECK(Outcome(flatconv_workspace_bytes(&problem, 3, &bytes, nullptr)).message ==
+          "operation is not one of FLATCONV_OPERATION_: 3");
     CHECK(Outcome(flatconv_region_matrix_size(&problem, 4, nullptr, &number)).message == "rows is null");
     CHECK(Outcome(flatconv_region_matrix_size(&problem, 4, &number, nullptr)).message == "columns is null");
-    CHECK(Outcome(flatconv_plan_create(&problem, nullptr, nullptr)).message == "plan is null");
-    CHECK(Outcome(flatconv_plan_run(nullptr, &data.arrays)).message == "plan is null");
+    const flatconv_const_array weight = data.arrays.weight;
+    CHECK(Outcome(flatconv_packed_conv_create(&problem, weight, {}, nullptr)).message == "packed is null");
+    CHECK(Outcome(flatconv_packed_conv_create(&problem, {}, {}, &packed)).message == "weight is null");
+    CHECK(Outcome(flatconv_packed_conv_run(nullptr, 1, problem.input, &data.arrays, nullptr)).message ==
+          "packed is null");
     CHECK(Outcome(flatconv_get_isa(nullptr)).message == "name is null");
     problem.groups = 0;
-    CHECK(Outcome(flatconv_plan_create(&problem, nullptr, &plan)).code == FLATCONV_INVALID_ARGUMENT);
-    CHECK(plan == nullptr);
-    flatconv_plan_free(nullptr);
+    CHECK(Outcome(flatconv_packed_conv_create(&problem, weight, {}, &packed)).code == FLATCONV_INVALID_ARGUMENT);
+    CHECK(packed == nullptr);
+    flatconv_packed_conv_free(nullptr);
     flatconv_status_free(nullptr);
 }
 

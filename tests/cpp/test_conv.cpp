@@ -147,20 +147,20 @@ TEST_CASE("a status of C needs no memory") {
     flatconv_problem_init(&problem, sizeof(problem));
     problem.stride[1] = 0;
     std::int64_t output[3];
-    flatconv_plan* plan = nullptr;
+    flatconv_packed_conv* packed = nullptr;
     allocations_left = 0;
     flatconv_status* const statuses[] = {flatconv_output_size(&problem, output),
-                                         flatconv_plan_create(&problem, nullptr, &plan)};
+                                         flatconv_packed_conv_create(&problem, {}, {}, &packed)};
     allocations_left = std::numeric_limits<long>::max();
     for (flatconv_status* status : statuses) {
         CHECK(flatconv_status_code(status) == FLATCONV_OUT_OF_MEMORY);
         CHECK(flatconv_status_message(status) == std::string("out of memory"));
         flatconv_status_free(status);
     }
-    CHECK(plan == nullptr);
+    CHECK(packed == nullptr);
 }
 
-TEST_CASE("im2col and col2im allocate nothing") {
+TEST_CASE("im2col, unfold and their adjoints allocate nothing") {
     ConvProblem problem;
     problem.in_channels = 3;
     problem.input = {1, 40, 40};
@@ -170,6 +170,8 @@ TEST_CASE("im2col and col2im allocate nothing") {
     options.threads = 1;
     CHECK(with_allocations(0, [&] { return im2col(problem, x.data(), regions.data(), sizeof(float), options); }));
     CHECK(with_allocations(0, [&] { return col2im(problem, regions.data(), x.data(), options); }));
+    CHECK(with_allocations(0, [&] { return unfold(problem, x.data(), regions.data(), sizeof(float), options); }));
+    CHECK(with_allocations(0, [&] { return fold(problem, regions.data(), x.data(), options); }));
 }
 
 TEST_CASE("the workspace is bounded, known, and capped on request") {

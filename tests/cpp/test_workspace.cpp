@@ -111,7 +111,7 @@ TEST_CASE("a workspace that is a byte too small is an error that says what is ne
 TEST_CASE("a packed layer with a workspace allocates nothing from the second call on") {
     const Layer layer;
     for (const Algorithm algorithm : all_algorithms) {
-        for (const int threads : {1, 3}) {
+        for (const int threads : {1, 2, 3}) {
             CAPTURE(int(algorithm));
             CAPTURE(threads);
             Options options;
@@ -127,6 +127,12 @@ TEST_CASE("a packed layer with a workspace allocates nothing from the second cal
             const Status status = with_allocations(0, [&] { return layer.run(true, options, y.data()); });
             REQUIRE_MESSAGE(status, status.message);
             CHECK(same_bits(y, layer.expected));
+            // The same without a workspace does allocate: the count counts.
+            options.workspace = nullptr;
+            if (algorithm != Algorithm::reference) {
+                CHECK(with_allocations(0, [&] { return layer.run(true, options, y.data()); }).code ==
+                      StatusCode::out_of_memory);
+            }
         }
     }
 }

@@ -10,9 +10,10 @@
  *     if (status) fputs(flatconv_status_message(status), stderr);
  *     flatconv_status_free(status);
  *
- * Structs begin with their size, so that they can grow: a library takes those of an older header, and gives what they
- * lack its default value; those of a newer one it refuses. Enumerations are passed as int32_t. All functions are
- * thread-safe, and nothing is thread-local: a call and the reading of its status may happen on different threads.
+ * Every call that can fail returns a status, NULL where all went well. Structs begin with their size, so that they can
+ * grow: a library takes those of an older header, and gives what they lack its default value; those of a newer one it
+ * refuses. Enumerations are passed as int32_t. All functions are thread-safe, and nothing is thread-local: a call and
+ * the reading of its status may happen on different threads.
  */
 #ifndef FLATCONV_FLATCONV_H
 #define FLATCONV_FLATCONV_H
@@ -84,14 +85,37 @@ enum { /* padding_mode */
        FLATCONV_MODE_SYMMETRIC = 4
 };
 
+enum { /* activation.kind */
+       FLATCONV_ACTIVATION_NONE = 0,
+       FLATCONV_ACTIVATION_RELU = 1,
+       FLATCONV_ACTIVATION_RELU6 = 2,
+       FLATCONV_ACTIVATION_CLIP = 3
+};
+
 enum { /* algorithm */
        FLATCONV_ALGORITHM_AUTOMATIC = 0,
        FLATCONV_ALGORITHM_REFERENCE = 1,
        FLATCONV_ALGORITHM_IM2COL = 2,
-       FLATCONV_ALGORITHM_IMPLICIT = 3
+       FLATCONV_ALGORITHM_IMPLICIT = 3,
+       FLATCONV_ALGORITHM_CHANNELS = 4,
+       FLATCONV_ALGORITHM_DIRECT = 5
 };
 
-/* A convolution, without its arrays. Sizes by axis are (depth, height, width); a lower rank uses the last ones. */
+enum { /* operation */
+       FLATCONV_OPERATION_CONV = 0,
+       FLATCONV_OPERATION_INPUT_GRADIENT = 1,
+       FLATCONV_OPERATION_WEIGHT_GRADIENT = 2
+};
+
+/* What becomes of each output, last of all: for CLIP, `a` is the least and `b` the most. */
+typedef struct flatconv_activation {
+    int32_t kind;
+    double a;
+    double b;
+} flatconv_activation;
+
+/* A convolution, or the transpose of one, without its arrays. Sizes by axis are (depth, height, width); a lower rank
+ * uses the last ones. */
 typedef struct flatconv_problem {
     size_t struct_size;
     int32_t dtype;
@@ -108,14 +132,19 @@ typedef struct flatconv_problem {
     int32_t padding_mode;
     int64_t pad_before[FLATCONV_MAX_SPATIAL_RANK];
     int64_t pad_after[FLATCONV_MAX_SPATIAL_RANK];
+    flatconv_activation activation;
+    int32_t
+        transposed; /* not 0: the transposed convolution, with weight (in_channels, out_channels / groups, kernel...) */
+    int64_t output_padding[FLATCONV_MAX_SPATIAL_RANK]; /* of transposed problems */
 } flatconv_problem;
 
-/* Gives every field its default value: float32, two spatial axes, no padding, and 1 for every number else. Pass
- * sizeof(flatconv_problem). */
+/* Gives every field its default value: float32, two spatial axes, no padding, no activation, not transposed, and 1 for
+ * every number else. Pass sizeof(flatconv_problem). */
 FLATCONV_API void flatconv_problem_init(flatconv_problem* problem, size_t struct_size);
 
 /* `byte_strides` is NULL for a dense row-major array, else five distances in bytes: (batch, channel, depth, height,
- * width), or (out, in, depth, height, width) for weights; a bias uses the first. */
+ * width), or (out, in, depth, height, width) for weights; a bias uses the first. With channels last, a dense image has
+ * the distances (H * W * C * size, size, 0, W * C * size, C * size). */
 typedef struct flatconv_const_array {
     const void* data;
     const int64_t* byte_strides;
@@ -127,14 +156,19 @@ typedef struct flatconv_array {
 } flatconv_array;
 
 /* The arrays of a convolution: x (batch, in_channels, input...), weight (out_channels, in_channels / groups,
- * kernel...), bias (out_channels) or null, y (batch, out_channels, output...), which is written. */
+ * kernel...), bias (out_channels) or null, y (batch, out_channels, output...), which is written, and residual, of y's
+ * shape, or null. */
 typedef struct flatconv_arrays {
     size_t struct_size;
     flatconv_const_array x;
     flatconv_const_array weight;
     flatconv_const_array bias;
     flatconv_array y;
+    flatconv_const_array residual;
 } flatconv_arrays;
+
+/* Makes every array null. Pass sizeof(flatconv_arrays). */
+FLATCONV_API void flatconv_arrays_init(flatconv_arrays* arrays, size_t struct_size);
 
 /* The application's own threads. */
 typedef struct flatconv_executor {
@@ -158,6 +192,10 @@ typedef struct flatconv_options {
     /* Asked now and then, on the calling thread alone: true ends the call early with FLATCONV_CANCELLED. */
     bool (*should_stop)(void* context);
     void* stop_context;
+
+    /* Memory to work in, at any address, of the size that the workspace_bytes functions tell; NULL: calls allocate. */
+    void* workspace;
+    size_t workspace_bytes;
 } flatconv_options;
 
 /* Gives every field its default value. Pass sizeof(flatconv_options). Wherever options are asked for, NULL stands for
@@ -172,39 +210,89 @@ FLATCONV_API void flatconv_options_init(flatconv_options* options, size_t struct
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_output_size(const flatconv_problem* problem,
                                                                      int64_t output[FLATCONV_MAX_SPATIAL_RANK]);
 
-/* y = convolution of x with weight, plus bias. */
+/* y = activation(convolution of x with weight + bias + residual). */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_conv(const flatconv_problem* problem,
                                                               const flatconv_arrays* arrays,
                                                               const flatconv_options* options);
 
-/* The most that flatconv_conv would allocate, when the arrays are dense and aligned. */
-FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem, size_t* bytes,
+/* dx = gradient with respect to x of a scalar function of y, whose gradient with respect to y is dy. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_conv_input_gradient(const flatconv_problem* problem,
+                                                                             flatconv_const_array dy,
+                                                                             flatconv_const_array weight,
+                                                                             flatconv_array dx,
+                                                                             const flatconv_options* options);
+
+/* dweight = gradient with respect to weight. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_conv_weight_gradient(const flatconv_problem* problem,
+                                                                              flatconv_const_array x,
+                                                                              flatconv_const_array dy,
+                                                                              flatconv_array dweight,
+                                                                              const flatconv_options* options);
+
+/* The most memory that such an operation works in, when the arrays are dense and aligned. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem,
+                                                                         int32_t operation, size_t* bytes,
                                                                          const flatconv_options* options);
 
-/* The region matrix of x, `regions`: dense, (batch, positions, in_channels * kernel elements). */
-FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_im2col(const flatconv_problem* problem, flatconv_const_array x,
-                                                                void* regions, size_t element_bytes,
-                                                                const flatconv_options* options);
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Packed layers
+ */
+
+/* The opaque plan of a layer that is called many times: its weights are packed once, and what can be decided for a
+ * shape of x is decided once. Calls may run at the same time. */
+typedef struct flatconv_packed_conv flatconv_packed_conv;
+
+/* The problem's batch and input do not matter here. Weights and bias, which may be null, are copied. `*packed` is
+ * replaced, and to be freed, unless this fails. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_create(const flatconv_problem* problem,
+                                                                            flatconv_const_array weight,
+                                                                            flatconv_const_array bias,
+                                                                            flatconv_packed_conv** packed);
+FLATCONV_API void flatconv_packed_conv_free(flatconv_packed_conv* packed);
+
+/* y = activation(convolution of x + bias + residual). The arrays' weight and bias are null. For a shape that it has
+ * seen, and with a workspace, a call allocates nothing. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_run(const flatconv_packed_conv* packed,
+                                                                         int64_t batch,
+                                                                         const int64_t input[FLATCONV_MAX_SPATIAL_RANK],
+                                                                         const flatconv_arrays* arrays,
+                                                                         const flatconv_options* options);
+
+/* As flatconv_workspace_bytes. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_workspace_bytes(
+    const flatconv_packed_conv* packed, int64_t batch, const int64_t input[FLATCONV_MAX_SPATIAL_RANK], size_t* bytes,
+    const flatconv_options* options);
+
+/* How such a call would be computed, and why not otherwise: as much of it as fits `capacity`, with a 0 at the end.
+ * Where `length` is not NULL it becomes that of the whole, as in snprintf. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_explain(
+    const flatconv_packed_conv* packed, int64_t batch, const int64_t input[FLATCONV_MAX_SPATIAL_RANK], char* text,
+    size_t capacity, size_t* length, const flatconv_options* options);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * The region matrix
+ */
 
 /* The sizes of one image's region matrix. */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_region_matrix_size(const flatconv_problem* problem,
                                                                             size_t element_bytes, int64_t* rows,
                                                                             int64_t* columns);
 
+/* The region matrix of x, `regions`: dense, (batch, positions, in_channels * kernel elements). */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_im2col(const flatconv_problem* problem, flatconv_const_array x,
+                                                                void* regions, size_t element_bytes,
+                                                                const flatconv_options* options);
+
 /* The adjoint of flatconv_im2col: every pixel of x becomes the sum of its copies in `regions`. */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_col2im(const flatconv_problem* problem, const void* regions,
                                                                 flatconv_array x, const flatconv_options* options);
 
-/* A convolution that was described and checked once, to run many times, on any number of threads at the same time. */
-typedef struct flatconv_plan flatconv_plan;
-
-/* The executor and the stop_context of the options have to outlive the plan; `*plan` is to be freed. */
-FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_plan_create(const flatconv_problem* problem,
-                                                                     const flatconv_options* options,
-                                                                     flatconv_plan** plan);
-FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_plan_run(const flatconv_plan* plan,
-                                                                  const flatconv_arrays* arrays);
-FLATCONV_API void flatconv_plan_free(flatconv_plan* plan);
+/* The same two with each image's matrix transposed: (batch, in_channels * kernel elements, positions). */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_unfold(const flatconv_problem* problem, flatconv_const_array x,
+                                                                void* regions, size_t element_bytes,
+                                                                const flatconv_options* options);
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_fold(const flatconv_problem* problem, const void* regions,
+                                                              flatconv_array x, const flatconv_options* options);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Configuration, of the whole process
