@@ -44,10 +44,11 @@ AnyArray with_strides(AnyArray array, const Sizes& sizes, std::int64_t bytes) {
     return array;
 }
 
-/// Whether all elements of an array are aligned, and whole elements apart.
+/// Whether all elements of an array are aligned, and whole elements apart. `bytes` is a power of two.
 bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes) {
-    return reinterpret_cast<std::uintptr_t>(data) % std::uintptr_t(bytes) == 0 &&
-           std::all_of(strides.begin(), strides.end(), [&](std::int64_t stride) { return stride % bytes == 0; });
+    auto bits = reinterpret_cast<std::uintptr_t>(data);
+    for (const std::int64_t stride : strides) bits |= std::uintptr_t(stride);
+    return (bits & std::uintptr_t(bytes - 1)) == 0;
 }
 
 /// What the plan may know of the arrays: not where they are, but how they can be read.
@@ -142,6 +143,13 @@ Status run(const ConvPlan& plan, const ConvArrays& arrays, const Options& option
         return {StatusCode::out_of_memory, "workspace of " + std::to_string(options.workspace_bytes) +
                                                " bytes is too small: this convolution needs " +
                                                std::to_string(workspace_of(plan))};
+    }
+    // Of the smallest calls, an allocation would be a good part.
+    constexpr std::size_t little = 1024;
+    if (needed <= little) {
+        // Zeros, because lanes that nobody wants compute too, and slowly if what they find are subnormals.
+        alignas(cache_line) std::byte workspace[little]{};
+        return run_in(workspace);
     }
     const AlignedBuffer workspace(needed);
     if (!workspace.data()) return {StatusCode::out_of_memory, "out of memory for the workspace"};

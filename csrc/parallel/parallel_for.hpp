@@ -23,12 +23,16 @@ class Cancellation {
     static constexpr auto interval = std::chrono::milliseconds(20);
 
     explicit Cancellation(bool (*should_stop)(void* context) = nullptr, void* context = nullptr) noexcept
-        : should_stop_(should_stop), context_(context), next_(Clock::now() + interval) {}
+        : should_stop_(should_stop), context_(context) {}
 
     /// Cheap, for any thread: on the calling one asks `should_stop` if the last time is long enough ago.
     bool poll() noexcept {
         if (stopped()) return true;
-        if (!asks_here() || Clock::now() < next_) return false;
+        if (!asks_here()) return false;
+        const Clock::time_point now = Clock::now();
+        if (next_ == Clock::time_point{})
+            next_ = now + interval;  // not before: to read a clock costs what small calls do
+        if (now < next_) return false;
         const bool stop = should_stop_(context_);
         next_ = Clock::now() + interval;
         if (stop) stopped_.store(true, std::memory_order_relaxed);
@@ -46,7 +50,7 @@ class Cancellation {
     bool (*const should_stop_)(void*);
     void* const context_;
     const std::thread::id caller_ = std::this_thread::get_id();
-    Clock::time_point next_;  // used by the calling thread alone
+    Clock::time_point next_{};  // used by the calling thread alone, from its first poll on
     std::atomic<bool> stopped_{false};
 };
 
@@ -83,9 +87,9 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
 
         void work(int participant) {
             const DefaultFloatEnvironment environment;
-            while (cancellation == nullptr || !cancellation->poll()) {
+            for (;;) {
                 const std::int64_t index = next.fetch_add(1, std::memory_order_relaxed);
-                if (index >= tasks) return;
+                if (index >= tasks || (cancellation != nullptr && cancellation->poll())) return;
                 task(participant, index);
             }
         }
@@ -101,13 +105,15 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
             }
         }
     };
-    Loop loop{tasks, task, cancellation};
     const int needed = static_cast<int>(std::min<std::int64_t>(participants, tasks));
-    if (needed == 1) {
-        loop.work(0);
-    } else if (needed > 1) {
+    if (needed > 1) {
+        Loop loop{tasks, task, cancellation};
         executor.run(
             needed, [](void* context, int participant) { static_cast<Loop*>(context)->take_part(participant); }, &loop);
+    } else if (needed == 1) {
+        // Nobody to share with: no counters to keep, which the smallest calls notice.
+        const DefaultFloatEnvironment environment;
+        for (std::int64_t index = 0; index < tasks && !(cancellation && cancellation->poll()); ++index) task(0, index);
     }
 }
 
