@@ -1,11 +1,12 @@
 // What a call from C++ costs, with Google Benchmark: the worked example, where the call is all there is, and layers of
-// networks. Results are comparable within one run; --benchmark_filter=worked measures the overhead alone.
+// networks. Results are comparable within one run; --benchmark_filter=example measures the overhead alone.
 #include <benchmark/benchmark.h>
 #include <flatconv/flatconv.h>
 #include <flatconv/flatconv.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace {
 
 using namespace flatconv;
 
-/// One convolution with "same" padding, batch 1; the names and the sizes are those of layers.py.
+/// One convolution with "same" padding, batch 1; the names and the sizes are those of flatconv/_bench/vision.py.
 struct Layer {
     const char* name;
     std::int64_t in_channels, out_channels, size, kernel, stride;
@@ -45,7 +46,7 @@ ConvProblem problem_of(const Layer& layer) {
     return problem;
 }
 
-void run_layer(benchmark::State& state, const Layer& layer, int threads) {
+void run_layer(benchmark::State& state, const Layer& layer, bool is_packed, int threads) {
     const ConvProblem problem = problem_of(layer);
     Extent output{};
     if (Status status = output_size(problem, output); !status) return state.SkipWithError(status.message.c_str());
@@ -56,8 +57,13 @@ void run_layer(benchmark::State& state, const Layer& layer, int threads) {
     std::vector<float> y(static_cast<std::size_t>(layer.out_channels * pixels));
     Options options;
     options.threads = threads;
+    PackedConv packed;
+    if (Status status = PackedConv::pack(problem, weight.data(), bias.data(), packed); !status) {
+        return state.SkipWithError(status.message.c_str());
+    }
     for ([[maybe_unused]] auto _ : state) {
-        const Status status = conv(problem, {x.data(), weight.data(), bias.data()}, y.data(), options);
+        const Status status = is_packed ? packed.run(1, problem.input, x.data(), y.data(), {}, options)
+                                        : conv(problem, {x.data(), weight.data(), bias.data()}, y.data(), options);
         if (!status) return state.SkipWithError(status.message.c_str());
         benchmark::ClobberMemory();
     }
@@ -101,32 +107,69 @@ void worked_example_in_c(benchmark::State& state) {
     }
 }
 
-void packed_example(benchmark::State& state) {
+/// Packed before; with a workspace of the caller's, too, so that nothing is allocated.
+void packed_example(benchmark::State& state, bool brings_workspace) {
     ConvProblem problem;
     problem.kernel = {1, 3, 3};
     PackedConv packed;
     if (Status status = PackedConv::pack(problem, kernel.data(), {}, packed); !status) {
         return state.SkipWithError(status.message.c_str());
     }
+    Options options;
+    if (Status status = packed.workspace_bytes(1, {1, 5, 5}, options.workspace_bytes); !status) {
+        return state.SkipWithError(status.message.c_str());
+    }
+    std::vector<std::byte> workspace(options.workspace_bytes);
+    if (brings_workspace) options.workspace = workspace.data();
     std::vector<float> y(9);
     for ([[maybe_unused]] auto _ : state) {
-        const Status status = packed.run(1, {1, 5, 5}, image.data(), y.data());
+        const Status status = packed.run(1, {1, 5, 5}, image.data(), y.data(), {}, options);
         if (!status) return state.SkipWithError(status.message.c_str());
+        benchmark::ClobberMemory();
+    }
+}
+
+void packed_example_in_c(benchmark::State& state) {
+    flatconv_problem problem;
+    flatconv_problem_init(&problem, sizeof(problem));
+    problem.input[1] = problem.input[2] = 5;
+    problem.kernel[1] = problem.kernel[2] = 3;
+    const auto failed = [&](flatconv_status* status) {
+        if (status) state.SkipWithError(flatconv_status_message(status));
+        const bool is_error = status != nullptr;
+        flatconv_status_free(status);
+        return is_error;
+    };
+    flatconv_packed_conv* made = nullptr;
+    if (failed(flatconv_packed_conv_create(&problem, {kernel.data(), nullptr}, {}, &made))) return;
+    const std::unique_ptr<flatconv_packed_conv, void (*)(flatconv_packed_conv*)> packed(made,
+                                                                                        flatconv_packed_conv_free);
+    std::vector<float> y(9);
+    flatconv_arrays arrays;
+    flatconv_arrays_init(&arrays, sizeof(arrays));
+    arrays.x.data = image.data(), arrays.y.data = y.data();
+    for ([[maybe_unused]] auto _ : state) {
+        if (failed(flatconv_packed_conv_run(packed.get(), 1, problem.input, &arrays, nullptr))) return;
         benchmark::ClobberMemory();
     }
 }
 
 BENCHMARK(worked_example);
 BENCHMARK(worked_example_in_c);
-BENCHMARK(packed_example);
+BENCHMARK_CAPTURE(packed_example, allocating, false);
+BENCHMARK_CAPTURE(packed_example, in_a_workspace, true);
+BENCHMARK(packed_example_in_c);
 
 }  // namespace
 
 int main(int argc, char** argv) {
     for (const Layer& layer : layers) {
-        for (const int threads : {1, 2}) {
-            const std::string name = std::string(layer.name) + "/threads:" + std::to_string(threads);
-            benchmark::RegisterBenchmark(name.c_str(), run_layer, layer, threads)->UseRealTime();
+        for (const bool is_packed : {true, false}) {
+            for (const int threads : {1, 2}) {
+                const std::string name = std::string(layer.name) + (is_packed ? "/packed" : "/plain") +
+                                         "/threads:" + std::to_string(threads);
+                benchmark::RegisterBenchmark(name.c_str(), run_layer, layer, is_packed, threads)->UseRealTime();
+            }
         }
     }
     benchmark::Initialize(&argc, argv);

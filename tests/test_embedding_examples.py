@@ -118,13 +118,17 @@ def test_damaged_networks_are_refused(damage, message, cpp, photo, network, tmp_
 
 def test_edges_in_c(tmp_path: Path) -> None:
     build(EXAMPLES / "c", tmp_path / "build", f"-Dflatconv_DIR={flatconv.get_cmake_dir()}")
-    grey = skimage.data.camera()[:201, :307]
-    path = tmp_path / "photo.pgm"
-    path.write_bytes(f"P5\n{grey.shape[1]} {grey.shape[0]}\n255\n".encode() + grey.tobytes())
-    run_checked(tmp_path / "build" / "edges", path, tmp_path / "edges.png")
+    camera = skimage.data.camera()
+    photos = [camera[:201, :307], camera[100:333, 50:181]]
+    paths = []
+    for i, grey in enumerate(photos):
+        paths += [tmp_path / f"{i}.pgm", tmp_path / f"{i}.png"]
+        paths[-2].write_bytes(f"P5\n{grey.shape[1]} {grey.shape[0]}\n255\n".encode() + grey.tobytes())
+    run_checked(tmp_path / "build" / "edges", *paths)
     sobel = np.float32([[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]], [[[-1, -2, -1], [0, 0, 0], [1, 2, 1]]]])
-    gradients = flatconv.conv2d(grey[None].astype(np.float32), sobel, padding="same", padding_mode="replicate")
-    expected = np.minimum(np.abs(gradients).sum(axis=0) / 4, 255).astype(np.uint8)
-    picture = matplotlib.image.imread(tmp_path / "edges.png")
-    assert np.array_equal(np.round(picture * 255).astype(np.uint8), expected)
+    for grey, path in zip(photos, paths[1::2], strict=True):
+        gradients = flatconv.conv2d(grey[None].astype(np.float32), sobel, padding="same", padding_mode="replicate")
+        expected = np.minimum(np.abs(gradients).sum(axis=0) / 4, 255).astype(np.uint8)
+        picture = matplotlib.image.imread(path)
+        assert np.array_equal(np.round(picture * 255).astype(np.uint8), expected)
     assert run(tmp_path / "build" / "edges", tmp_path / "nothing", tmp_path / "edges.png").returncode == 1

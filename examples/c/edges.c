@@ -1,4 +1,4 @@
-/* Finds the edges of a photograph with Sobel's two filters: edges PHOTO RESULT.png. */
+/* Finds the edges of photographs with Sobel's two filters: edges PHOTO RESULT.png [PHOTO RESULT.png]... */
 #include <flatconv/flatconv.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,29 +17,36 @@ static bool succeeded(flatconv_status* status) {
     return false;
 }
 
-/* Both gradients of a grey image, one after the other: one convolution from one channel to two. */
-static bool gradients(const float* image, int height, int width, float* result) {
+/* Sobel's two filters as one convolution from one channel to two, packed once for images of any size. */
+static flatconv_packed_conv* pack_filters(void) {
     static const float kernels[2][3][3] = {{{-1, 0, 1}, {-2, 0, 2}, {-1, 0, 1}}, {{-1, -2, -1}, {0, 0, 0}, {1, 2, 1}}};
     flatconv_problem problem;
     flatconv_problem_init(&problem, sizeof problem);
     problem.out_channels = 2;
-    problem.input[1] = height, problem.input[2] = width;
     problem.kernel[1] = problem.kernel[2] = 3;
     problem.padding = FLATCONV_PADDING_SAME;
     problem.padding_mode = FLATCONV_MODE_REPLICATE;
-    const flatconv_arrays arrays = {
-        .struct_size = sizeof arrays, .x = {.data = image}, .weight = {.data = kernels}, .y = {.data = result}};
-    return succeeded(flatconv_conv(&problem, &arrays, NULL));
+    const flatconv_const_array weight = {.data = kernels}, no_bias = {.data = NULL};
+    flatconv_packed_conv* filters = NULL;
+    return succeeded(flatconv_packed_conv_create(&problem, weight, no_bias, &filters)) ? filters : NULL;
 }
 
-static bool find_edges(unsigned char* photo, int height, int width, const char* path) {
+/* Both gradients of a grey image, one after the other. */
+static bool gradients(const flatconv_packed_conv* filters, const float* image, int height, int width, float* result) {
+    const int64_t size[3] = {1, height, width};
+    const flatconv_arrays arrays = {.struct_size = sizeof arrays, .x = {.data = image}, .y = {.data = result}};
+    return succeeded(flatconv_packed_conv_run(filters, 1, size, &arrays, NULL));
+}
+
+static bool write_edges(const flatconv_packed_conv* filters, unsigned char* photo, int height, int width,
+                        const char* path) {
     const size_t pixels = (size_t)height * (size_t)width;
     float* image = malloc(pixels * sizeof *image);
     float* result = malloc(2 * pixels * sizeof *result);
     bool good = image && result;
     if (good) {
         for (size_t i = 0; i < pixels; ++i) image[i] = photo[i];
-        good = gradients(image, height, width, result);
+        good = gradients(filters, image, height, width, result);
     }
     if (good) {
         for (size_t i = 0; i < pixels; ++i) {
@@ -54,18 +61,26 @@ static bool find_edges(unsigned char* photo, int height, int width, const char* 
     return good;
 }
 
+static bool find_edges(const flatconv_packed_conv* filters, const char* photo_path, const char* result_path) {
+    int width, height, channels;
+    unsigned char* photo = stbi_load(photo_path, &width, &height, &channels, 1);
+    if (!photo) {
+        fprintf(stderr, "%s: %s\n", photo_path, stbi_failure_reason());
+        return false;
+    }
+    const bool good = write_edges(filters, photo, height, width, result_path);
+    stbi_image_free(photo);
+    return good;
+}
+
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        fprintf(stderr, "usage: %s PHOTO RESULT.png\n", argv[0]);
+    if (argc < 3 || argc % 2 == 0) {
+        fprintf(stderr, "usage: %s PHOTO RESULT.png [PHOTO RESULT.png]...\n", argv[0]);
         return 2;
     }
-    int width, height, channels;
-    unsigned char* photo = stbi_load(argv[1], &width, &height, &channels, 1);
-    if (!photo) {
-        fprintf(stderr, "%s: %s\n", argv[1], stbi_failure_reason());
-        return 1;
-    }
-    const bool good = find_edges(photo, height, width, argv[2]);
-    stbi_image_free(photo);
+    flatconv_packed_conv* filters = pack_filters();
+    bool good = filters != NULL;
+    for (int i = 1; good && i < argc; i += 2) good = find_edges(filters, argv[i], argv[i + 1]);
+    flatconv_packed_conv_free(filters);
     return good ? 0 : 1;
 }

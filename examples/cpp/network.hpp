@@ -18,16 +18,9 @@ class Network {
     Image run(const Image& image, flatconv::Executor* executor) const;
 
   private:
-    struct Layer {
-        flatconv::ConvProblem problem;  // all but the sizes of the image
-        std::vector<float> weight;
-        std::vector<float> bias;
-        bool relu = true;
-    };
+    static Image run(const flatconv::PackedConv& layer, const Image& x, const flatconv::Options& options);
 
-    static Image run(const Layer& layer, const Image& x, const flatconv::Options& options);
-
-    std::vector<Layer> layers_;
+    std::vector<flatconv::PackedConv> layers_;
 };
 
 #endif
