@@ -74,24 +74,6 @@ def test_network_gives_a_picture(cpp: Path, photo: Path, network: tuple[Path, by
     assert pixels.std() > 0.02
 
 
-@pytest.mark.slow
-def test_network_has_the_same_bits_on_aarch64(photo: Path, network: tuple[Path, bytes], tmp_path: Path) -> None:
-    for program in ("aarch64-linux-gnu-g++", AARCH64[0]):
-        if which(program) is None:
-            pytest.skip(f"no {program}: apt install g++-aarch64-linux-gnu qemu-user")
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64-linux-gnu.cmake'}"
-    library = ROOT / "build" / "aarch64-library"
-    result = configure(library, toolchain)
-    assert result.returncode == 0, result.stdout
-    run_checked("cmake", "--build", library)
-    run_checked("cmake", "--install", library, "--prefix", tmp_path / "prefix")
-    package = next((tmp_path / "prefix").glob("lib*/**/flatconvConfig.cmake")).parent
-    build(EXAMPLES / "cpp", tmp_path / "build", toolchain, f"-Dflatconv_DIR={package}")
-    weights, expected = network
-    run_checked(*AARCH64, tmp_path / "build" / "orientation", photo, weights, tmp_path / "result.pfm")
-    assert (tmp_path / "result.pfm").read_bytes() == expected
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -116,19 +98,59 @@ def test_damaged_networks_are_refused(damage, message, cpp, photo, network, tmp_
     assert not (tmp_path / "result.pfm").exists()
 
 
-def test_edges_in_c(tmp_path: Path) -> None:
-    build(EXAMPLES / "c", tmp_path / "build", f"-Dflatconv_DIR={flatconv.get_cmake_dir()}")
+@pytest.fixture(scope="module")
+def edges(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[bytes]]:
+    """Two photographs of odd sizes, and what Python makes of them, as grey PFM."""
+    directory = tmp_path_factory.mktemp("edges")
     camera = skimage.data.camera()
-    photos = [camera[:201, :307], camera[100:333, 50:181]]
-    paths = []
-    for i, grey in enumerate(photos):
-        paths += [tmp_path / f"{i}.pgm", tmp_path / f"{i}.png"]
-        paths[-2].write_bytes(f"P5\n{grey.shape[1]} {grey.shape[0]}\n255\n".encode() + grey.tobytes())
-    run_checked(tmp_path / "build" / "edges", *paths)
     sobel = np.float32([[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]], [[[-1, -2, -1], [0, 0, 0], [1, 2, 1]]]])
-    for grey, path in zip(photos, paths[1::2], strict=True):
+    photos, expected = [], []
+    for i, grey in enumerate([camera[:201, :307], camera[100:333, 50:181]]):
+        photos.append(directory / f"{i}.pgm")
+        photos[-1].write_bytes(f"P5\n{grey.shape[1]} {grey.shape[0]}\n255\n".encode() + grey.tobytes())
         gradients = flatconv.conv2d(grey[None].astype(np.float32), sobel, padding="same", padding_mode="replicate")
-        expected = np.minimum(np.abs(gradients).sum(axis=0) / 4, 255).astype(np.uint8)
-        picture = matplotlib.image.imread(path)
-        assert np.array_equal(np.round(picture * 255).astype(np.uint8), expected)
-    assert run(tmp_path / "build" / "edges", tmp_path / "nothing", tmp_path / "edges.png").returncode == 1
+        strength = np.abs(gradients).sum(axis=0) / np.float32(4)
+        header = f"Pf\n{grey.shape[1]} {grey.shape[0]}\n-1.0\n".encode()
+        expected.append(header + strength[::-1].astype("<f4").tobytes())
+    return photos, expected
+
+
+def check_edges(command: list[str | Path], photos: list[Path], expected: list[bytes], directory: Path) -> None:
+    results = [directory / f"{photo.stem}.pfm" for photo in photos]
+    run_checked(*command, *(path for pair in zip(photos, results, strict=True) for path in pair))
+    assert [result.read_bytes() for result in results] == expected
+
+
+def test_edges_in_c(edges: tuple[list[Path], list[bytes]], tmp_path: Path) -> None:
+    build(EXAMPLES / "c", tmp_path / "build", f"-Dflatconv_DIR={flatconv.get_cmake_dir()}")
+    program = tmp_path / "build" / "edges"
+    photos, expected = edges
+    check_edges([program], photos, expected, tmp_path)
+    run_checked(program, photos[0], tmp_path / "edges.png")
+    strength = np.frombuffer(expected[0], "<f4", offset=expected[0].index(b"-1.0\n") + 5).reshape(201, 307)[::-1]
+    picture = matplotlib.image.imread(tmp_path / "edges.png")
+    assert np.array_equal(np.round(picture * 255).astype(np.uint8), np.minimum(strength, 255).astype(np.uint8))
+    assert run(program, tmp_path / "nothing", tmp_path / "edges.png").returncode == 1
+    assert run(program, photos[0], tmp_path / "nowhere" / "edges.pfm").returncode == 1
+
+
+@pytest.mark.slow
+def test_examples_have_the_same_bits_on_aarch64(
+    photo: Path, network: tuple[Path, bytes], edges: tuple[list[Path], list[bytes]], tmp_path: Path
+) -> None:
+    for program in ("aarch64-linux-gnu-g++", AARCH64[0]):
+        if which(program) is None:
+            pytest.skip(f"no {program}: apt install g++-aarch64-linux-gnu qemu-user")
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64-linux-gnu.cmake'}"
+    library = ROOT / "build" / "aarch64-library"
+    result = configure(library, toolchain)
+    assert result.returncode == 0, result.stdout
+    run_checked("cmake", "--build", library)
+    run_checked("cmake", "--install", library, "--prefix", tmp_path / "prefix")
+    package = next((tmp_path / "prefix").glob("lib*/**/flatconvConfig.cmake")).parent
+    for example in ("cpp", "c"):
+        build(EXAMPLES / example, tmp_path / example, toolchain, f"-Dflatconv_DIR={package}")
+    weights, expected = network
+    run_checked(*AARCH64, tmp_path / "cpp" / "orientation", photo, weights, tmp_path / "result.pfm")
+    assert (tmp_path / "result.pfm").read_bytes() == expected
+    check_edges([*AARCH64, tmp_path / "c" / "edges"], *edges, tmp_path)

@@ -115,6 +115,8 @@ def test_pkg_config(tmp_path: Path) -> None:
     for way in ("pkg-config", "c"):
         write_files(way, tmp_path)
         assert run_commands(way, tmp_path) == RESULT
+    write_files("packed", tmp_path)
+    assert run_commands("pkg-config", tmp_path) == RESULT
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
-/* Finds the edges of photographs with Sobel's two filters: edges PHOTO RESULT.png [PHOTO RESULT.png]... */
+/* Finds the edges of photographs with Sobel's two filters: edges PHOTO RESULT [PHOTO RESULT]...
+ *
+ * RESULT is a PNG, or with the ending .pfm the numbers themselves, which are those of Python to the bit. */
 #include <flatconv/flatconv.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -38,7 +41,28 @@ static bool gradients(const flatconv_packed_conv* filters, const float* image, i
     return succeeded(flatconv_packed_conv_run(filters, 1, size, &arrays, NULL));
 }
 
-static bool write_edges(const flatconv_packed_conv* filters, unsigned char* photo, int height, int width,
+/* Writes numbers as they are: a grey PFM, whose rows go from bottom to top. */
+static bool write_numbers(const float* values, int height, int width, const char* path) {
+    FILE* file = fopen(path, "wb");
+    if (!file) return false;
+    bool good = fprintf(file, "Pf\n%d %d\n-1.0\n", width, height) > 0;
+    for (int row = height - 1; good && row >= 0; --row) {
+        good = fwrite(values + (size_t)row * (size_t)width, sizeof *values, (size_t)width, file) == (size_t)width;
+    }
+    return fclose(file) == 0 && good;
+}
+
+static bool write_picture(const float* values, int height, int width, const char* path) {
+    const size_t pixels = (size_t)height * (size_t)width;
+    unsigned char* picture = malloc(pixels);
+    if (!picture) return false;
+    for (size_t i = 0; i < pixels; ++i) picture[i] = (unsigned char)fminf(values[i], 255);
+    const bool good = stbi_write_png(path, width, height, 1, picture, width) != 0;
+    free(picture);
+    return good;
+}
+
+static bool write_edges(const flatconv_packed_conv* filters, const unsigned char* photo, int height, int width,
                         const char* path) {
     const size_t pixels = (size_t)height * (size_t)width;
     float* image = malloc(pixels * sizeof *image);
@@ -49,11 +73,10 @@ static bool write_edges(const flatconv_packed_conv* filters, unsigned char* phot
         good = gradients(filters, image, height, width, result);
     }
     if (good) {
-        for (size_t i = 0; i < pixels; ++i) {
-            const float strength = (fabsf(result[i]) + fabsf(result[pixels + i])) / 4;
-            photo[i] = (unsigned char)fminf(strength, 255);
-        }
-        good = stbi_write_png(path, width, height, 1, photo, width) != 0;
+        for (size_t i = 0; i < pixels; ++i) image[i] = (fabsf(result[i]) + fabsf(result[pixels + i])) / 4;
+        const char* ending = strrchr(path, '.');
+        const bool numbers = ending && strcmp(ending, ".pfm") == 0;
+        good = (numbers ? write_numbers : write_picture)(image, height, width, path);
         if (!good) fprintf(stderr, "%s: cannot be written\n", path);
     }
     free(result);
@@ -75,7 +98,7 @@ static bool find_edges(const flatconv_packed_conv* filters, const char* photo_pa
 
 int main(int argc, char** argv) {
     if (argc < 3 || argc % 2 == 0) {
-        fprintf(stderr, "usage: %s PHOTO RESULT.png [PHOTO RESULT.png]...\n", argv[0]);
+        fprintf(stderr, "usage: %s PHOTO RESULT [PHOTO RESULT]...\n", argv[0]);
         return 2;
     }
     flatconv_packed_conv* filters = pack_filters();

@@ -93,7 +93,7 @@ TEST_CASE_TEMPLATE("C: every operation has the bits of the C++ API", T, float, d
         transposed += problem.transposed;
         const flatconv_problem c = in_c(problem);
         const Arrays<T> arrays(problem);
-        const auto& [x, weight, bias, y] = arrays;
+        const std::vector<T>&x = arrays.x, &weight = arrays.weight, &bias = arrays.bias, &y = arrays.residual;
         Extent output{};
         std::int64_t c_output[3] = {};
         REQUIRE(output_size(problem, output));
