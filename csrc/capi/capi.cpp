@@ -1,4 +1,5 @@
-// The C ABI, flatconv/flatconv.h, over the C++ API: every function checks the C structs, converts them, and calls.
+// The C ABI, flatconv/flatconv.h, over the C++ API: every function checks the C structs, converts them, and calls. A
+// new operation is a declaration there and a function here; a new field of a struct is a line or two in convert.cpp.
 #include <flatconv/flatconv.h>
 #include <flatconv/flatconv.hpp>
 

@@ -9,6 +9,7 @@ namespace flatconv::capi {
 
 namespace {
 
+// Values pass as they are; of each enumeration the last one is compared.
 static_assert(FLATCONV_CANCELLED == int(StatusCode::cancelled));
 static_assert(FLATCONV_FLOAT64 == int(DType::float64));
 static_assert(FLATCONV_PADDING_FULL == int(PaddingRule::full));
