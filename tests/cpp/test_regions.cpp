@@ -227,7 +227,7 @@ TEST_CASE("the dilation of a single tap and the stride of a single pixel may be 
             p.input[axis] = 1;
             float pixel = 1, sum = 0;
             std::vector<float> regions(std::size_t(product(output_of(p)) * 3));
-            for (const auto& [write, add] : {std::pair{im2col, col2im}, std::pair{unfold, fold}}) {
+            for (const auto& [write, add] : {std::pair{&im2col, &col2im}, std::pair{&unfold, &fold}}) {
                 CHECK(write(p, {&pixel, {wild, wild, wild, wild, wild}}, regions.data(), 4, {}));
                 CHECK(add(p, regions.data(), {&sum, {wild, wild, wild, wild, wild}}, {}));
                 CHECK(sum == std::accumulate(regions.begin(), regions.end(), 0.0f));
