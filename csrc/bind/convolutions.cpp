@@ -86,8 +86,9 @@ py::array conv(const py::array& x, const py::array& weight, const py::object& bi
 
 PackedLayer::PackedLayer(const py::array& weight, const py::object& bias, const py::tuple& stride,
                          const py::object& padding, const py::tuple& dilation, std::int64_t groups,
-                         std::string_view padding_mode, bool channels_last, const py::object& activation,
-                         std::string_view algorithm, std::int64_t workspace_limit)
+                         std::string_view padding_mode, bool transposed, const py::tuple& output_padding,
+                         bool channels_last, const py::object& activation, std::string_view algorithm,
+                         std::int64_t workspace_limit)
     : channels_last_(channels_last),
       dtype_(weight.dtype()),
       algorithm_(algorithm_of(algorithm)),
@@ -95,9 +96,16 @@ PackedLayer::PackedLayer(const py::array& weight, const py::object& bias, const 
     ConvProblem problem = describe({stride, padding, dilation, padding_mode});
     problem.dtype = dtype_of(weight);
     problem.groups = groups;
-    problem.in_channels = leading_size(problem, weight, 1) * groups;
+    problem.transposed = transposed;
+    problem.output_padding = spatial_sizes(problem, output_padding);
     problem.activation = activation_of(activation);
     describe_weight(problem, weight);
+    // A transposed convolution reads the channels that the weight of its convolution writes.
+    (transposed ? problem.in_channels : problem.out_channels) = leading_size(problem, weight, 2);
+    if (__builtin_mul_overflow(leading_size(problem, weight, 1), groups,
+                               transposed ? &problem.out_channels : &problem.in_channels)) {
+        throw py::value_error("weight and groups make too many channels");
+    }
     check(PackedConv::pack(problem, {weight.data(), byte_strides(problem, weight)}, bias_of(problem, bias), packed_));
     problem_ = packed_.problem(1, {1, 1, 1});
 }

@@ -48,10 +48,12 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     using flatconv::bind::PackedLayer;
     py::class_<PackedLayer>(module, "PackedLayer")
         .def(py::init<const py::array&, const py::object&, const py::tuple&, const py::object&, const py::tuple&,
-                      std::int64_t, std::string_view, bool, const py::object&, std::string_view, std::int64_t>(),
+                      std::int64_t, std::string_view, bool, const py::tuple&, bool, const py::object&, std::string_view,
+                      std::int64_t>(),
              py::arg("weight"), py::arg("bias").none(true), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
-             py::arg("groups"), py::arg("padding_mode"), py::arg("channels_last"), py::arg("activation").none(true),
-             py::arg("algorithm"), py::arg("workspace_limit"))
+             py::arg("groups"), py::arg("padding_mode"), py::arg("transposed"), py::arg("output_padding"),
+             py::arg("channels_last"), py::arg("activation").none(true), py::arg("algorithm"),
+             py::arg("workspace_limit"))
         .def("run", &PackedLayer::run, py::arg("x"), py::arg("residual").none(true), py::arg("out").none(true),
              py::arg("threads"))
         .def("workspace_bytes", &PackedLayer::workspace_bytes, py::arg("batch"), py::arg("input"), py::arg("threads"))

@@ -15,8 +15,9 @@ py::array conv(const py::array& x, const py::array& weight, const py::object& bi
 class PackedLayer {
   public:
     PackedLayer(const py::array& weight, const py::object& bias, const py::tuple& stride, const py::object& padding,
-                const py::tuple& dilation, std::int64_t groups, std::string_view padding_mode, bool channels_last,
-                const py::object& activation, std::string_view algorithm, std::int64_t workspace_limit);
+                const py::tuple& dilation, std::int64_t groups, std::string_view padding_mode, bool transposed,
+                const py::tuple& output_padding, bool channels_last, const py::object& activation,
+                std::string_view algorithm, std::int64_t workspace_limit);
 
     py::array run(const py::array& x, const py::object& residual, const py::object& out, int threads) const;
     std::size_t workspace_bytes(std::int64_t batch, const py::tuple& input, int threads) const;

@@ -1,4 +1,4 @@
-// Layers that are packed once: their weights in every order that an algorithm reads, and their plans by shape.
+// Layers that are packed once: their weights, and their plans by shape.
 #include <flatconv/flatconv.hpp>
 
 #include <algorithm>
@@ -7,10 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/aligned_buffer.hpp"
-#include "base/checked.hpp"
 #include "conv/call.hpp"
-#include "conv/operands.hpp"
+#include "conv/layer_weights.hpp"
 #include "conv/status.hpp"
 #include "cpu/dispatch.hpp"
 
@@ -69,79 +67,30 @@ class PlanCache {
 /// What a PackedConv holds.
 struct PackedLayer {
     ConvProblem problem;
-    AlignedBuffer memory;
-    PackedWeights weights{};
-    ConstArray weight, bias;  // the packed rows and bias, for the algorithm that reads them one by one
+    Task task;
+    LayerWeights weights;
     PlanCache plans;
 
-    explicit PackedLayer(const ConvProblem& described) : problem(described) {}
+    explicit PackedLayer(const ConvProblem& described)
+        : problem(described), task(described.transposed ? Task::transpose : Task::convolution) {}
 
-    template <typename T>
-    static std::size_t place(const WeightSizes& sizes, const KernelSet& kernels, std::byte* start, PackedWeights& at) {
-        Carver carver(start);
-        const PanelLayout layout(sizes, kernels_of<T>(kernels));
-        const auto rows = std::size_t(sizes.rows());
-        at.kernels = &kernels;
-        at.rows = reinterpret_cast<std::byte*>(carver.take<T>(rows * std::size_t(packed_row_stride<T>(sizes.depth()))));
-        at.panels = reinterpret_cast<std::byte*>(carver.take<T>(std::size_t(sizes.groups * layout.group_elements())));
-        at.bias = reinterpret_cast<std::byte*>(carver.take<T>(rows));
-        return carver.used();
-    }
-
-    /// Whole vectors of channels may be many times the weights themselves, whose size is known to fit.
-    template <typename T>
-    static bool can_be_packed(const WeightSizes& sizes, const Kernels<T>& kernels) {
-        const Checked rows = Checked(sizes.rows()) * packed_row_stride<T>(sizes.depth());
-        const Checked panels = Checked(round_up(sizes.out_channels, kernels.lanes)) * sizes.groups * sizes.depth();
-        return ((rows + panels + sizes.rows()) * std::int64_t(sizeof(T))).valid();
-    }
-
-    template <typename T>
-    Status pack(const WeightSizes& sizes, const KernelSet& set, const ConstArray& from_weight,
-                const ConstArray& from_bias) {
-        if (!can_be_packed<T>(sizes, kernels_of<T>(set))) {
-            return {StatusCode::size_overflow, "the packed weights have more than 2⁶³ − 1 bytes"};
-        }
-        memory = AlignedBuffer(place<T>(sizes, set, nullptr, weights));
-        if (!memory.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
-        place<T>(sizes, set, memory.data(), weights);
-        const auto part = [](const std::byte* place) { return reinterpret_cast<T*>(const_cast<std::byte*>(place)); };
-        const Kernels<T>& kernels = kernels_of<T>(set);
-        const PanelLayout layout(sizes, kernels);
-        const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
-        T* const rows = part(weights.rows);
-        for (std::int64_t row = 0; row < sizes.rows(); ++row) pack_row(sizes, from_weight, row, rows + row * stride);
-        for (std::int64_t group = 0; group < sizes.groups; ++group) {
-            for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                pack_panel(kernels, sizes, from_weight, group, panel, 0, layout.depth,
-                           part(weights.panels) + layout.at(group, panel));
-            }
-        }
-        pack_bias(from_bias, sizes.rows(), part(weights.bias));
-        ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, sizeof(T));
-        strides[0] = stride * std::int64_t(sizeof(T));
-        weight = {rows, strides};
-        bias = weights.bias;
-        return {};
-    }
-
-    /// Describes a call, and finds its plan or makes it. `plan` stays null where there is nothing to compute.
-    Status plan_for(const ConvProblem& called, const Options& options, PlanRequest& request, PlanCache::Plan& plan) {
+    /// Describes a call, and finds its plan or makes it. `made` stays null where there is nothing to compute.
+    Status plan_for(const ConvProblem& called, const Options& options, PlanRequest& request, PlanCache::Plan& made) {
         const PlanKey key{called.batch,     called.input,         options.algorithm, options.workspace_limit,
                           request.threads,  request.participants, request.x_aligned, request.x_pixels_dense,
                           request.y_in_rows};
-        plan = plans.find(key);
-        if (plan) return {};
-        std::unique_ptr<ConvPlan> made;
-        if (Status status = choose(request, options.algorithm, options.workspace_limit, made); !status) return status;
-        plan = std::move(made);
-        plans.insert(key, plan);
+        made = plans.find(key);
+        if (made) return {};
+        std::unique_ptr<ConvPlan> chosen;
+        if (Status status = plan(task, request, options, chosen); !status) return status;
+        made = std::move(chosen);
+        plans.insert(key, made);
         return {};
     }
 
     Status describe_call(const ConvProblem& called, const Options& options, PlanRequest& request) const {
-        if (Status status = describe(Task::convolution, called, options, request); !status) return status;
-        request.kernels = weights.kernels;
+        if (Status status = describe(task, called, options, request); !status) return status;
+        request.kernels = weights.kernels();
         request.weights = WeightForm::packed;
         return {};
     }
@@ -170,9 +119,6 @@ Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, co
                         PackedConv& packed) noexcept {
     return guarded([&]() -> Status {
         ConvShape shape;
-        if (problem.transposed) {
-            return {StatusCode::invalid_argument, "transposed problems cannot be packed: call conv"};
-        }
         if (Status status = make_layer_shape(problem, shape); !status) return status;
         const KernelSet* const kernels = current_kernel_set();
         if (!kernels) return unusable_isa();
@@ -183,9 +129,7 @@ Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, co
         if (weight.dense) strided.byte_strides = dense_strides(sizes.in_channels, sizes.kernel, bytes);
         if (bias.dense) strided_bias.byte_strides = {bytes};
         auto layer = std::make_unique<Layer>(problem);
-        const Status status = problem.dtype == DType::float32
-                                  ? layer->pack<float>(sizes, *kernels, strided, strided_bias)
-                                  : layer->pack<double>(sizes, *kernels, strided, strided_bias);
+        const Status status = layer->weights.pack(layer->task, shape, problem.dtype, *kernels, strided, strided_bias);
         if (!status) return status;
         delete std::exchange(packed.layer_, layer.release());
         return {};
@@ -205,13 +149,14 @@ Status PackedConv::run(std::int64_t batch, const Extent& input, const ConstArray
     return guarded([&]() -> Status {
         if (!layer_) return not_packed();
         const ConvProblem called = problem(batch, input);
+        const LayerWeights& weights = layer_->weights;
         PlanRequest request;
         ConvArrays arrays;
         PlanCache::Plan plan;
         if (Status status = layer_->describe_call(called, options, request); !status) return status;
-        if (request.shape.empty()) return {};
-        if (Status status = describe_arrays(Task::convolution, {x, layer_->weight, layer_->bias, residual}, y,
-                                            &layer_->weights, {}, request, arrays);
+        if (writes_nothing(layer_->task, request.shape)) return {};
+        if (Status status = describe_arrays(layer_->task, {x, weights.weight(), weights.bias(), residual}, y,
+                                            weights.parts(), {}, request, arrays);
             !status) {
             return status;
         }
@@ -229,7 +174,7 @@ Status PackedConv::workspace_bytes(std::int64_t batch, const Extent& input, std:
         PlanCache::Plan plan;
         if (Status status = layer_->describe_call(called, options, request); !status) return status;
         bytes = 0;
-        if (request.shape.empty()) return {};
+        if (writes_nothing(layer_->task, request.shape)) return {};
         if (Status status = layer_->plan_for(called, options, request, plan); !status) return status;
         bytes = workspace_of(*plan);
         return {};
@@ -243,7 +188,7 @@ Status PackedConv::explain(std::int64_t batch, const Extent& input, std::string&
         const ConvProblem called = problem(batch, input);
         PlanRequest request;
         if (Status status = layer_->describe_call(called, options, request); !status) return status;
-        if (request.shape.empty()) {
+        if (writes_nothing(layer_->task, request.shape)) {
             text = "nothing to compute: the result is empty";
             return {};
         }

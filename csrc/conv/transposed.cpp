@@ -22,6 +22,7 @@ struct PhasePlan {
     ConvShape shape;
     std::unique_ptr<ConvPlan> plan;
     std::int64_t weights_at;  // elements before its rows, among the rows of all phases
+    std::size_t packed_part;  // of a layer's weights that were packed before
 };
 
 /// The elements [row, row + stride) of a phase are the weights of one of its output channels.
@@ -38,7 +39,7 @@ class PhaseWeights {
                  std::int64_t* tap_offsets, T* rows)
         : shape_(shape), phases_(phases), weight_(weight), tap_offsets_(tap_offsets), rows_(rows) {
         const ByteStrides& strides = weight.byte_strides;
-        for (const auto& [phase, part, plan, at] : phases) {
+        for (const auto& [phase, part, plan, at, packed] : phases) {
             const auto& [d, h, w] = phase.axes;
             for (std::int64_t i = 0; i < d.taps; ++i) {
                 for (std::int64_t j = 0; j < h.taps; ++j) {
@@ -72,7 +73,7 @@ class PhaseWeights {
                                 (group * shape_.out_channels + channel) * weight_.byte_strides[0] +
                                 row * weight_.byte_strides[1];
         const std::int64_t* offset = tap_offsets_;
-        for (const auto& [phase, part, plan, at] : phases_) {
+        for (const auto& [phase, part, plan, at, packed] : phases_) {
             T* to = rows_ + at + (group * shape_.in_channels + row) * row_stride<T>(part) + channel * part.taps;
             for (std::int64_t tap = 0; tap < part.taps; ++tap) std::memcpy(to++, from + *offset++, sizeof(T));
         }
@@ -91,9 +92,14 @@ class TransposedPlan final : public ConvPlan {
     TransposedPlan(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, Status& status)
         : shape_(request.shape), participants_(request.participants) {
         PlanRequest part = request;
-        part.weights = WeightForm::rows;
+        const bool packed = request.weights == WeightForm::packed;
+        if (!packed) part.weights = WeightForm::rows;
+        std::size_t index = 0;
         for_each_phase(shape_, [&](const Phase& phase) {
-            phases_.push_back({phase, phase.shape_of(shape_), nullptr, weight_elements_});
+            const std::size_t packed_part = index++;
+            if (phase.pixels() == 0) return;
+            phases_.push_back({phase, phase.shape_of(shape_), nullptr, weight_elements_, packed_part});
+            if (packed) return;
             const ConvShape& each = phases_.back().shape;
             weight_elements_ += each.groups * each.out_channels * row_stride<T>(each);
             taps_ += each.taps;
@@ -127,10 +133,12 @@ class TransposedPlan final : public ConvPlan {
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
         Carver carver(workspace);
         const auto [rows, tap_offsets] = carve(carver);
-        const PhaseWeights<T> weights(shape_, phases_, arrays.weight, tap_offsets, rows);
-        parallel::for_each_task(
-            runtime.executor, participants_, weights.tasks(), [&](int, std::int64_t task) { weights.run(task); },
-            &runtime.cancellation);
+        if (!arrays.packed) {
+            const PhaseWeights<T> weights(shape_, phases_, arrays.weight, tap_offsets, rows);
+            parallel::for_each_task(
+                runtime.executor, participants_, weights.tasks(), [&](int, std::int64_t task) { weights.run(task); },
+                &runtime.cancellation);
+        }
         // Outputs of phases without taps are the bias alone; the other phases write over what is not theirs.
         if (nothing_ && !runtime.cancellation.stopped()) nothing_->run(arrays, runtime, workspace + own_bytes_);
         for (const PhasePlan& phase : phases_) {
@@ -172,7 +180,8 @@ class TransposedPlan final : public ConvPlan {
 
     ConvArrays arrays_of(const PhasePlan& phase, const ConvArrays& arrays, const T* rows) const {
         ConvArrays part = arrays;
-        part.weight = {rows + phase.weights_at,
+        if (arrays.packed) part.packed += phase.packed_part;
+        part.weight = {arrays.packed ? static_cast<const void*>(part.packed->rows) : rows + phase.weights_at,
                        dense_strides(phase.shape.in_channels, phase.shape.kernel, std::int64_t(sizeof(T)))};
         part.weight.byte_strides[0] = row_stride<T>(phase.shape) * std::int64_t(sizeof(T));
         part.y.data = static_cast<std::byte*>(arrays.y.data) + step_to(phase, part.y.byte_strides);
@@ -210,7 +219,8 @@ class TransposedPlan final : public ConvPlan {
 
 Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
                         std::unique_ptr<ConvPlan>& chosen) {
-    if (wanted == Algorithm::reference) {
+    // Of packed weights there are only those of the phases: the reference then computes each of them.
+    if (wanted == Algorithm::reference && request.weights != WeightForm::packed) {
         chosen = plan_transposed_reference(request);
         return {};
     }

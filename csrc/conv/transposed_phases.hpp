@@ -45,7 +45,8 @@ struct Phase {
     std::int64_t pixels() const { return axes[0].outputs * axes[1].outputs * axes[2].outputs; }
 };
 
-/// visit(phase) for every phase that has taps and outputs.
+/// visit(phase) for every phase that has taps, always in the same order. Whether it has outputs depends on their
+/// number.
 template <typename Visit>
 void for_each_phase(const ConvShape& shape, const Visit& visit) {
     Phase phase;
@@ -55,7 +56,7 @@ void for_each_phase(const ConvShape& shape, const Visit& visit) {
             phase.axes[1] = axis_phase(shape, 1, h);
             for (std::int64_t w = 0; w < phases_with_taps(shape, 2); ++w) {
                 phase.axes[2] = axis_phase(shape, 2, w);
-                if (phase.pixels() > 0) visit(static_cast<const Phase&>(phase));
+                visit(static_cast<const Phase&>(phase));
             }
         }
     }

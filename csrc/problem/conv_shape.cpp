@@ -197,6 +197,22 @@ Status describe(const ConvProblem& problem, std::int64_t bytes, ConvShape& shape
     return check_sizes(problem, bytes, shape);
 }
 
+/// A size of x along an axis from which there is an output. Where an amount is no size at all, or not allowed, any: the
+/// error is about that.
+std::int64_t enough_input(const ConvProblem& problem, std::size_t axis) {
+    const Checked reach = Checked(problem.kernel[axis] - 1) * problem.dilation[axis];
+    if (!problem.transposed) {
+        return reach.at_most(max_kernel_extent - 1) ? std::max<std::int64_t>(1, reach.value() + 1) : 1;
+    }
+    // The last pixel's stamp lies behind all that is cut off.
+    const Checked cut = problem.padding == PaddingRule::amounts
+                            ? Checked(problem.pad_before[axis]) + problem.pad_after[axis]
+                        : problem.padding == PaddingRule::full ? reach + reach
+                                                               : Checked(0);
+    const std::int64_t stride = problem.stride[axis];
+    return stride >= 1 && cut.valid() && cut.value() > 0 ? ceil_div(cut.value(), stride) + 1 : 1;
+}
+
 }  // namespace
 
 Status make_shape(const ConvProblem& problem, ConvShape& shape) {
@@ -225,12 +241,8 @@ Status make_adjoint_shape(const ConvProblem& problem, ConvShape& shape) {
 Status make_layer_shape(const ConvProblem& problem, ConvShape& shape) {
     ConvProblem smallest = problem;
     smallest.batch = 1;
-    for (int axis = 0; axis < max_spatial_rank; ++axis) {
-        const Checked extent = Checked(problem.kernel[axis] - 1) * problem.dilation[axis] + 1;
-        // Where it is no size at all, the error is about the kernel.
-        smallest.input[axis] = extent.at_most(max_kernel_extent) ? std::max<std::int64_t>(1, extent.value()) : 1;
-    }
-    return make_shape(smallest, shape);
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) smallest.input[axis] = enough_input(problem, axis);
+    return problem.transposed ? make_adjoint_shape(smallest, shape) : make_shape(smallest, shape);
 }
 
 Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_element, ConvShape& shape) {

@@ -17,6 +17,7 @@ from flatconv._conv import conv1d, conv2d, conv3d
 from flatconv._core import __version__
 from flatconv._filter import filter2d
 from flatconv._matrix import conv_matrix
+from flatconv._pack_transpose import pack_transpose
 from flatconv._packed import PackedConv, pack
 from flatconv._regions import col2im, fold, im2col, unfold
 from flatconv._transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
@@ -40,6 +41,7 @@ __all__ = [
     "grad",
     "im2col",
     "pack",
+    "pack_transpose",
     "set_num_threads",
     "show_config",
     "unfold",

@@ -87,6 +87,8 @@ class PackedLayer:
         dilation: tuple[int, ...],
         groups: int,
         padding_mode: str,
+        transposed: bool,
+        output_padding: tuple[int, ...],
         channels_last: bool,
         activation: tuple[Any, ...] | None,
         algorithm: str,

@@ -21,7 +21,7 @@ from flatconv._arguments import (
     thread_cap,
 )
 from flatconv._arrays import check_out, numeric, promoted
-from flatconv._shapes import check_bias, check_channels, check_ranks
+from flatconv._shapes import check_bias, check_channels, check_ranks, check_transposed_channels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -100,6 +100,8 @@ def pack(
             per_axis("dilation", dilation, rank),
             groups,
             padding_mode_name(padding_mode),
+            False,
+            (0,) * rank,
             flag("channels_last", channels_last),
             activation_of(activation),
             choice("algorithm", algorithm, ALGORITHMS),
@@ -113,10 +115,11 @@ def pack(
 
 
 class PackedConv:
-    """A convolution with packed weights; made by `pack`.
+    """A convolution, or the transpose of one, with packed weights; made by `pack` and `pack_transpose`.
 
-    Calls may run at the same time, from any threads. The results are those of `conv1d`, `conv2d` or `conv3d`, to the
-    bit. What is decided for a shape of x is kept for the next call with the same.
+    Calls may run at the same time, from any threads. The results are those of `conv1d`, `conv2d` or `conv3d`, or of
+    `conv_transpose1d`, `conv_transpose2d` or `conv_transpose3d`, to the bit. What is decided for a shape of x is kept
+    for the next call with the same.
 
     Attributes
     ----------
@@ -133,14 +136,18 @@ class PackedConv:
         dtype: np.dtype[Any],
         groups: int,
         channels_last: bool,
+        transposed: bool = False,
     ) -> None:
         self._layer = layer
         self._run = layer.run
         self.weight_shape = weight_shape
         self.dtype = dtype
         self._groups = groups
-        self._channels_last = channels_last
+        self._transposed = transposed
         self._rank = len(weight_shape) - 2
+        self._channels = weight_shape[0] if transposed else weight_shape[1] * groups
+        self._channels_last = channels_last
+        self._channel_axis = -1 if channels_last else -self._rank - 1
 
     def __call__(
         self,
@@ -194,8 +201,7 @@ class PackedConv:
         if out is not None:
             check_out(out, dtype)
         shape = image.shape
-        ndim, channel_axis = len(shape), -1 if self._channels_last else -self._rank - 1
-        if not self._rank < ndim <= self._rank + 2 or shape[channel_axis] != self.weight_shape[1] * self._groups:
+        if not self._rank < len(shape) <= self._rank + 2 or shape[self._channel_axis] != self._channels:
             self._refuse(shape)
         return self._run(image, added, out, 0 if threads is None else thread_cap(threads))
 
@@ -263,13 +269,13 @@ class PackedConv:
         return self._layer.explain(*self._sizes(x_shape), thread_cap(threads))
 
     def __repr__(self) -> str:
-        return f"PackedConv(weight_shape={self.weight_shape}, dtype={self.dtype}, groups={self._groups})"
+        transposed = ", transposed" * self._transposed
+        return f"PackedConv(weight_shape={self.weight_shape}, dtype={self.dtype}, groups={self._groups}{transposed})"
 
     def _sizes(self, x_shape: Any) -> tuple[int, tuple[int, ...]]:
         """Batch and spatial sizes of a shape that fits."""
         shape = sizes("x_shape", x_shape)
-        channel_axis = -1 if self._channels_last else -self._rank - 1
-        if not self._rank < len(shape) <= self._rank + 2 or shape[channel_axis] != self.weight_shape[1] * self._groups:
+        if not self._rank < len(shape) <= self._rank + 2 or shape[self._channel_axis] != self._channels:
             self._refuse(shape, "x_shape")
         batch = shape[0] if len(shape) == self._rank + 2 else 1
         return batch, shape[-self._rank - 1 : -1] if self._channels_last else shape[-self._rank :]
@@ -278,8 +284,10 @@ class PackedConv:
         """Raise the error for a shape of x that does not go with the weights."""
         rank = self._rank
         if self._channels_last and rank < len(shape) <= rank + 2:
-            channels = self.weight_shape[1] * self._groups
-            raise ValueError(f"{name} = {shape} has {shape[-1]} channels, but the packed weight takes {channels}")
+            raise ValueError(f"{name} = {shape} has {shape[-1]} channels, but the packed weight takes {self._channels}")
+        if self._transposed:
+            check_ranks(rank, shape, self.weight_shape, name, weight_axes="(in, out, ")
+            check_transposed_channels(rank, shape, self.weight_shape, self._groups, name)
         check_ranks(rank, shape, self.weight_shape, name)
         check_channels(rank, shape, self.weight_shape, self._groups, name)
 

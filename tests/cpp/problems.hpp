@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <flatconv/flatconv.hpp>
 
+#include <algorithm>
 #include <random>
 
 namespace flatconv::tests {
@@ -23,7 +24,7 @@ inline Sizes sizes_of(const ConvProblem& p) {
             p.out_channels, p.batch * p.out_channels * product(output)};
 }
 
-inline ConvProblem random_problem(std::mt19937& random) {
+inline ConvProblem random_problem(std::mt19937& random, bool transposed = false) {
     const auto from = [&](std::int64_t low, std::int64_t high) {
         return std::uniform_int_distribution<std::int64_t>(low, high)(random);
     };
@@ -43,6 +44,13 @@ inline ConvProblem random_problem(std::mt19937& random) {
             p.pad_after[axis] = from(0, 4);
         }
         p.padding_mode = PaddingMode(from(0, 4));
+        if (transposed) {
+            p.transposed = true;
+            p.padding_mode = PaddingMode::zeros;
+            for (std::size_t axis = std::size_t(3 - p.spatial_rank); axis < 3; ++axis) {
+                p.output_padding[axis] = from(0, std::max(p.stride[axis], p.dilation[axis]) - 1);
+            }
+        }
         Extent output{};
         if (output_size(p, output)) return p;
     }

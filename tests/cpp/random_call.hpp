@@ -12,7 +12,8 @@ namespace flatconv::tests {
 
 template <typename T>
 struct RandomCall {
-    explicit RandomCall(unsigned seed) : random_(seed), problem(random_problem(random_)) {
+    explicit RandomCall(unsigned seed, bool transposed = false)
+        : random_(seed), problem(random_problem(random_, transposed)) {
         problem.dtype = dtype_of<T>();
         constexpr Activation activations[] = {{},
                                               {Activation::relu},
@@ -34,8 +35,9 @@ struct RandomCall {
             if (pick(4) == 0) number = -T(0);
         }
         has_bias = pick(2) == 0;
-        weight = std::make_unique<LaidOut<T>>(problem.out_channels, problem.in_channels / problem.groups,
-                                              problem.kernel, pick_layout(), random_);
+        const std::int64_t first = transposed ? problem.in_channels : problem.out_channels;
+        const std::int64_t second = (transposed ? problem.out_channels : problem.in_channels) / problem.groups;
+        weight = std::make_unique<LaidOut<T>>(first, second, problem.kernel, pick_layout(), random_);
         weight->fill(weight_values);
         x = std::make_unique<LaidOut<T>>(problem.batch, problem.in_channels, problem.input, pick_layout(), random_);
         x->fill(x_values);

@@ -53,8 +53,8 @@ struct Layer {
 
 TEST_CASE_TEMPLATE("a packed layer gives the bits of conv, wherever the arrays lie", T, float, double) {
     const IsaReset reset;
-    for (unsigned seed = 100; seed < 130; ++seed) {
-        RandomCall<T> call(seed);
+    for (unsigned seed = 100; seed < 160; ++seed) {
+        RandomCall<T> call(seed, seed >= 130);
         CAPTURE(seed);
         for (const KernelSet* set : usable_kernel_sets()) {
             REQUIRE(set_isa(set->name));
@@ -78,6 +78,70 @@ TEST_CASE_TEMPLATE("a packed layer gives the bits of conv, wherever the arrays l
             }
         }
     }
+}
+
+TEST_CASE("a transposed layer is packed whatever of its output is cut off, and phases may be without outputs") {
+    ConvProblem problem;
+    problem.transposed = true;
+    problem.in_channels = 3, problem.out_channels = 5;
+    problem.kernel = {1, 4, 3};
+    problem.stride = {1, 3, 5};
+    problem.dilation = {1, 1, 2};
+    problem.activation = {Activation::relu};
+    const auto weight = random_numbers<float>(3 * 5 * 4 * 3, 1), x = random_numbers<float>(3 * 12 * 12, 2);
+    const auto check = [&] {
+        PackedConv packed;
+        const Status packing = PackedConv::pack(problem, weight.data(), {}, packed);
+        REQUIRE_MESSAGE(packing, packing.message);
+        int checked = 0;
+        for (std::int64_t height = 1; height <= 12; ++height) {
+            for (std::int64_t width : {1, 2, 7, 12}) {
+                const ConvProblem called = packed.problem(1, {1, height, width});
+                Extent output{};
+                const Status sized = output_size(called, output);
+                std::vector<float> y(sized ? std::size_t(5 * product(output)) : 1, -5.0f), expected(y);
+                const Status status = packed.run(1, called.input, x.data(), y.data());
+                CHECK(status.message == sized.message);
+                Options options;
+                options.algorithm = Algorithm::reference;
+                if (sized) REQUIRE(conv(called, {x.data(), weight.data()}, expected.data(), options));
+                CHECK(same_bits(y, expected));
+                checked += bool(sized);
+            }
+        }
+        CHECK(checked >= 4);
+    };
+    check();
+    problem.pad_before = {0, 14, 9}, problem.pad_after = {0, 17, 25};
+    check();
+    problem.output_padding = {0, 2, 4};
+    check();
+    for (const PaddingRule rule : {PaddingRule::valid, PaddingRule::same, PaddingRule::same_lower, PaddingRule::full}) {
+        problem.padding = rule;
+        problem.output_padding = {0, 0, 0};
+        check();
+    }
+}
+
+TEST_CASE("what cannot be packed as a transposed layer") {
+    const float one = 1;
+    const auto pack = [&](auto change) {
+        ConvProblem problem;
+        problem.transposed = true;
+        problem.kernel = {1, 3, 3};
+        change(problem);
+        PackedConv packed;
+        return PackedConv::pack(problem, {&one, ByteStrides{}}, {}, packed);
+    };
+    CHECK(pack([](ConvProblem&) {}));
+    CHECK(pack([](ConvProblem& p) { p.padding_mode = PaddingMode::reflect; }).message ==
+          "padding_mode must be zeros for a transposed convolution");
+    CHECK(pack([](ConvProblem& p) { p.output_padding = {0, 0, 1}; }).code == StatusCode::invalid_argument);
+    CHECK(pack([](ConvProblem& p) { p.stride[2] = 0; }).code == StatusCode::invalid_argument);
+    CHECK(pack([](ConvProblem& p) { p.pad_after[1] = -1; }).code == StatusCode::invalid_argument);
+    CHECK(pack([](ConvProblem& p) { p.pad_before[1] = std::int64_t{1} << 62; }).code == StatusCode::size_overflow);
+    CHECK(pack([](ConvProblem& p) { p.kernel[1] = std::int64_t{1} << 32; }).code == StatusCode::invalid_argument);
+    CHECK(pack([](ConvProblem& p) { p.in_channels = std::int64_t{1} << 60; }).code == StatusCode::size_overflow);
 }
 
 TEST_CASE("a packed layer owns its weights") {

@@ -17,7 +17,9 @@ struct Layer {
     std::vector<float> x, weight, bias, expected;
     PackedConv packed;
 
-    Layer() {
+    explicit Layer(bool transposed = false) {
+        problem.transposed = transposed;
+        if (transposed) problem.stride = {1, 2, 3};
         problem.in_channels = 20, problem.out_channels = 37;
         problem.input = {1, 19, 23};
         problem.kernel = {1, 5, 3};
@@ -109,29 +111,32 @@ TEST_CASE("a workspace that is a byte too small is an error that says what is ne
 }
 
 TEST_CASE("a packed layer with a workspace allocates nothing from the second call on") {
-    const Layer layer;
-    for (const Algorithm algorithm : all_algorithms) {
-        for (const int threads : {1, 2, 3}) {
-            CAPTURE(int(algorithm));
-            CAPTURE(threads);
-            Options options;
-            options.algorithm = algorithm;
-            options.threads = threads;
-            options.work_per_thread = 0;
-            std::vector<std::byte> memory(layer.bytes(true, options) + 1);
-            options.workspace = memory.data();
-            options.workspace_bytes = memory.size();
-            std::vector<float> y(layer.expected.size());
-            REQUIRE(layer.run(true, options, y.data()));
-            y.assign(y.size(), std::numeric_limits<float>::quiet_NaN());
-            const Status status = with_allocations(0, [&] { return layer.run(true, options, y.data()); });
-            REQUIRE_MESSAGE(status, status.message);
-            CHECK(same_bits(y, layer.expected));
-            // The same without a workspace does allocate: the count counts.
-            options.workspace = nullptr;
-            if (algorithm != Algorithm::reference) {
-                CHECK(with_allocations(0, [&] { return layer.run(true, options, y.data()); }).code ==
-                      StatusCode::out_of_memory);
+    for (const bool transposed : {false, true}) {
+        const Layer layer(transposed);
+        for (const Algorithm algorithm : all_algorithms) {
+            for (const int threads : {1, 2, 3}) {
+                CAPTURE(transposed);
+                CAPTURE(int(algorithm));
+                CAPTURE(threads);
+                Options options;
+                options.algorithm = algorithm;
+                options.threads = threads;
+                options.work_per_thread = 0;
+                std::vector<std::byte> memory(layer.bytes(true, options) + 1);
+                options.workspace = memory.data();
+                options.workspace_bytes = memory.size();
+                std::vector<float> y(layer.expected.size());
+                REQUIRE(layer.run(true, options, y.data()));
+                y.assign(y.size(), std::numeric_limits<float>::quiet_NaN());
+                const Status status = with_allocations(0, [&] { return layer.run(true, options, y.data()); });
+                REQUIRE_MESSAGE(status, status.message);
+                CHECK(same_bits(y, layer.expected));
+                // The same without a workspace does allocate: the count counts.
+                options.workspace = nullptr;
+                if (algorithm != Algorithm::reference) {
+                    CHECK(with_allocations(0, [&] { return layer.run(true, options, y.data()); }).code ==
+                          StatusCode::out_of_memory);
+                }
             }
         }
     }

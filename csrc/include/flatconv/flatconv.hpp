@@ -249,15 +249,14 @@ class FLATCONV_API PackedConv {
     PackedConv(PackedConv&& other) noexcept;
     PackedConv& operator=(PackedConv&& other) noexcept;
 
-    /// The problem's `batch` and `input` do not matter here. It must not be transposed. `packed` is replaced, unless
-    /// this fails.
+    /// The problem's `batch` and `input` do not matter here. `packed` is replaced, unless this fails.
     static Status pack(const ConvProblem& problem, const ConstArray& weight, const ConstArray& bias,
                        PackedConv& packed) noexcept;
 
     /// The problem of a call.
     ConvProblem problem(std::int64_t batch, const Extent& input) const noexcept;
 
-    /// y = activation(convolution of x + bias + residual).
+    /// y = activation(convolution of x, or its transpose, + bias + residual).
     Status run(std::int64_t batch, const Extent& input, const ConstArray& x, const Array& y,
                const ConstArray& residual = {}, const Options& options = {}) const noexcept;
 

@@ -1,0 +1,47 @@
+// The weights of a layer that is called many times, packed in every order that an algorithm reads; packed_conv.cpp
+// keeps them.
+#ifndef FLATCONV_CONV_LAYER_WEIGHTS_HPP
+#define FLATCONV_CONV_LAYER_WEIGHTS_HPP
+
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/call.hpp"
+
+namespace flatconv {
+
+class LayerWeights {
+  public:
+    /// Copies the arrays, which have explicit strides. `shape` is the layer's, or that of the convolution which the
+    /// layer transposes.
+    Status pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels, const ConstArray& weight,
+                const ConstArray& bias);
+
+    /// Of a convolution the first is all; of a transpose there is one for each phase that has taps, in their order.
+    const PackedWeights* parts() const { return parts_.data(); }
+
+    const KernelSet* kernels() const { return parts_.front().kernels; }
+
+    /// The packed rows and the bias as the arrays of a call, for an algorithm that reads elements one by one. (The
+    /// phases of a transpose find theirs among the parts.)
+    const ConstArray& weight() const { return weight_; }
+    const ConstArray& bias() const { return bias_; }
+
+  private:
+    struct Part;
+    static std::vector<Part> parts_of(Task task, const ConvShape& shape, const ConstArray& weight);
+
+    template <typename T>
+    Status pack(const std::vector<Part>& parts, const KernelSet& kernels, const ConstArray& bias);
+
+    template <typename T>
+    std::size_t place(const std::vector<Part>& parts, const KernelSet& kernels, std::byte* start);
+
+    AlignedBuffer memory_;
+    std::vector<PackedWeights> parts_;
+    ConstArray weight_, bias_;
+};
+
+}  // namespace flatconv
+
+#endif
