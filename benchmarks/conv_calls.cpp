@@ -154,6 +154,30 @@ void packed_example_in_c(benchmark::State& state) {
     }
 }
 
+/// What a packed layer decides at the first call with a shape of x, and nothing else: shapes in turn, more than it
+/// keeps.
+void plan_of_a_new_shape(benchmark::State& state, const Layer& layer, int threads) {
+    const ConvProblem problem = problem_of(layer);
+    const std::vector<float> weight =
+        random_numbers(layer.out_channels * layer.in_channels * layer.kernel * layer.kernel);
+    PackedConv packed;
+    if (Status status = PackedConv::pack(problem, weight.data(), {}, packed); !status) {
+        return state.SkipWithError(status.message.c_str());
+    }
+    Options options;
+    options.threads = threads;
+    std::int64_t turn = 0;
+    for ([[maybe_unused]] auto _ : state) {
+        const Extent input{1, layer.size + turn % 64, layer.size};
+        ++turn;
+        std::size_t bytes = 0;
+        if (Status status = packed.workspace_bytes(1, input, bytes, options); !status) {
+            return state.SkipWithError(status.message.c_str());
+        }
+        benchmark::DoNotOptimize(bytes);
+    }
+}
+
 BENCHMARK(worked_example);
 BENCHMARK(worked_example_in_c);
 BENCHMARK_CAPTURE(packed_example, allocating, false);
@@ -164,6 +188,7 @@ BENCHMARK(packed_example_in_c);
 
 int main(int argc, char** argv) {
     for (const Layer& layer : layers) {
+        benchmark::RegisterBenchmark((std::string("plan of ") + layer.name).c_str(), plan_of_a_new_shape, layer, 2);
         for (const bool is_packed : {true, false}) {
             for (const int threads : {1, 2}) {
                 const std::string name = std::string(layer.name) + (is_packed ? "/packed" : "/plain") +

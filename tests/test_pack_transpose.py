@@ -131,6 +131,26 @@ def test_calls_that_are_refused(layer, x, fragments):
             assert fragment in str(caught.value)
 
 
+def test_explain_tells_of_the_phases_and_of_each_algorithm():
+    weight = ones(64, 32, 4, 5)
+    x_shape = (1, 64, 28, 28)
+    texts = {name: pack_transpose(weight, stride=2, algorithm=name).explain(x_shape, threads=1) for name in ALGORITHMS}
+    for name, text in texts.items():
+        first, taken, *others = text.splitlines()
+        assert first.startswith("isa ")
+        assert first.endswith("1 thread")
+        assert taken.startswith("the cheapest: " if name == "auto" else f"{name}: ")
+        for part in ("expected ", " ms, workspace ", " bytes"):
+            assert part in taken
+        named = {line.split()[1] for line in others if line.startswith("  not ")}
+        assert named == {*ALGORITHMS} - {"auto", name}
+        reasons = ("; slower", "; no faster", "; only when named", "; another is named", "; does not apply")
+        assert all(any(reason in line for reason in reasons) for line in others)
+    assert "4 phases" in texts["im2col"]
+    assert "packed" in texts["im2col"]
+    assert texts["auto"] != pack(weight.transpose(1, 0, 2, 3)).explain(x_shape, threads=1)
+
+
 def test_out_may_overlap_x(rng):
     memory = rng.standard_normal((2, 6, 9, 9)).astype(np.float32)
     weight = rng.standard_normal((6, 6, 3, 3)).astype(np.float32)

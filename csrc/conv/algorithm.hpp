@@ -84,7 +84,7 @@ extern const ConvAlgorithm direct_algorithm;
 Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen);
 
 /// What choose would say to such a request, in words, and what became of the other algorithms.
-Status explain_choice(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::string& text);
+Status explain_choice(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, std::string& text);
 
 }  // namespace flatconv
 

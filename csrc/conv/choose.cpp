@@ -4,6 +4,7 @@
 #include <string>
 
 #include "conv/algorithm.hpp"
+#include "conv/transposed.hpp"
 
 namespace flatconv {
 
@@ -81,17 +82,29 @@ Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit
     return status;
 }
 
-Status explain_choice(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::string& text) {
+namespace {
+
+std::string head_line(const PlanRequest& request) {
+    return "isa " + std::string(request.kernels->name) + ", " + std::to_string(request.participants) +
+           (request.participants == 1 ? " thread\n" : " threads\n");
+}
+
+std::string in_words(const ConvPlan& plan) {
+    return plan.describe() + "; expected " + in_milliseconds(plan.cycles()) + ", workspace " +
+           std::to_string(plan.workspace_bytes()) + " bytes";
+}
+
+}  // namespace
+
+Status explain_choice(const PlanRequest& called, Algorithm wanted, std::size_t workspace_limit, std::string& text) {
+    PlanRequest request = called;
     Choice choice;
     if (Status status = choose_within(request, wanted, workspace_limit, choice); !status) return status;
     std::string taken, others;
     for (const auto& [algorithm, automatic] : candidates) {
         const std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         std::string line = std::string(algorithm.name) + ": ";
-        if (plan) {
-            line += plan->describe() + "; expected " + in_milliseconds(plan->cycles()) + ", workspace " +
-                    std::to_string(plan->workspace_bytes()) + " bytes";
-        }
+        if (plan) line += in_words(*plan);
         if (&algorithm == choice.algorithm) {
             taken = line + "\n";
             continue;
@@ -103,8 +116,32 @@ Status explain_choice(PlanRequest request, Algorithm wanted, std::size_t workspa
                                                             : "; slower";
         others += "  not " + line + "\n";
     }
-    text = "isa " + std::string(request.kernels->name) + ", " + std::to_string(request.participants) +
-           (request.participants == 1 ? " thread\n" : " threads\n") + taken + others;
+    text = head_line(request) + taken + others;
+    return {};
+}
+
+Status explain_transposed(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
+                          std::string& text) {
+    std::unique_ptr<ConvPlan> taken;
+    if (Status status = plan_transposed(request, wanted, workspace_limit, taken); !status) return status;
+    std::string others;
+    const char* name = "the cheapest";
+    for (const auto& [algorithm, automatic] : candidates) {
+        if (wanted == algorithm.id) {
+            name = algorithm.name;
+            continue;
+        }
+        std::unique_ptr<ConvPlan> plan;
+        const bool fits = bool(plan_transposed(request, algorithm.id, workspace_limit, plan));
+        others += "  not " + std::string(algorithm.name) + " throughout: " +
+                  (!fits                              ? "does not fit workspace_limit"
+                   : wanted != Algorithm::automatic   ? in_words(*plan) + "; another is named"
+                   : !automatic                       ? in_words(*plan) + "; only when named"
+                   : plan->cycles() > taken->cycles() ? in_words(*plan) + "; slower"
+                                                      : in_words(*plan) + "; no faster") +
+                  "\n";
+    }
+    text = head_line(request) + name + ": " + in_words(*taken) + "\n" + others;
     return {};
 }
 

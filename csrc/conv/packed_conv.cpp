@@ -10,6 +10,7 @@
 #include "conv/call.hpp"
 #include "conv/layer_weights.hpp"
 #include "conv/status.hpp"
+#include "conv/transposed.hpp"
 #include "cpu/dispatch.hpp"
 
 namespace flatconv {
@@ -192,7 +193,8 @@ Status PackedConv::explain(std::int64_t batch, const Extent& input, std::string&
             text = "nothing to compute: the result is empty";
             return {};
         }
-        return explain_choice(request, options.algorithm, options.workspace_limit, text);
+        const auto explained = layer_->task == Task::transpose ? explain_transposed : explain_choice;
+        return explained(request, options.algorithm, options.workspace_limit, text);
     });
 }
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
@@ -127,7 +129,22 @@ class TransposedPlan final : public ConvPlan {
     std::size_t workspace_bytes() const override { return own_bytes_ + phase_bytes_; }
 
     std::string describe() const override {
-        return std::to_string(phases_.size()) + (phases_.size() == 1 ? " phase" : " phases");
+        std::string text = std::to_string(phases_.size()) + (phases_.size() == 1 ? " phase" : " phases");
+        // Phases of as many taps and outputs, which are most, are computed alike.
+        std::vector<std::pair<std::string, int>> ways;
+        for (const PhasePlan& phase : phases_) {
+            std::string way = phase.plan->describe();
+            const auto known =
+                std::find_if(ways.begin(), ways.end(), [&](const auto& each) { return each.first == way; });
+            if (known == ways.end()) {
+                ways.emplace_back(std::move(way), 1);
+            } else {
+                ++known->second;
+            }
+        }
+        for (const auto& [way, count] : ways)
+            text += (ways.size() == 1 ? ", each with " : "; " + std::to_string(count) + " with ") + way;
+        return text;
     }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {

@@ -21,6 +21,9 @@ Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_
 Status plan_transposed(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
                        std::unique_ptr<ConvPlan>& chosen);
 
+/// What plan_transposed decides for such a request, in words, and what each algorithm would come to if it were named.
+Status explain_transposed(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, std::string& text);
+
 }  // namespace flatconv
 
 #endif
