@@ -78,6 +78,7 @@ struct DirectBlocking {
         const std::int64_t unit = kernels.direct_cols;
         const auto [planes, rows, cols] = shape.output;
         BandPlan best{};
+        bool best_fits = false;
         for (std::int64_t parts = 1; parts == 1 || ceil_div(cols, parts) >= unit; parts *= 2) {
             const std::int64_t width = parts == 1 ? cols : round_up(ceil_div(cols, parts), unit);
             for (std::int64_t height = 1;; height = std::min(rows, height * 2)) {
@@ -94,7 +95,10 @@ struct DirectBlocking {
                 band.cycles = (one.cycles + 100) * double(ceil_div(all, request.threads));
                 const bool fits =
                     one.elements * double(sizeof(T)) <= double(std::min<std::int64_t>(request.band_bytes, 256 * 1024));
-                if (best.tasks == 0 || (fits && band.cycles < best.cycles)) best = band;
+                if (best.tasks == 0 || (fits && (!best_fits || band.cycles < best.cycles))) {
+                    best = band;
+                    best_fits = fits;
+                }
                 if (height == rows || !fits) break;
             }
         }
@@ -120,6 +124,8 @@ struct DirectBlocking {
         const auto lines = double(box[0] * (flattens ? 1 : box[1]));
         const auto vectors = double(ceil_div(cols, kernels.lanes));
         const double blocks = double(ceil_div(shape.depth, block)), kernel_rows = double(shape.kernel[1]);
+        // Of the kernel, for one sum.
+        const double all_rows = double(shape.depth) / double(shape.kernel[2]);
         // For each multiply-add: loads, which mostly cross a cache line and take two cycles.
         const double loads =
             (shares_rows ? (kernel_rows + double(rows) - 1) / (kernel_rows * double(rows)) : 1) / double(channels);
@@ -130,7 +136,7 @@ struct DirectBlocking {
         const double latency = std::max(1.0, 4 / (double(rows * channels) * std::min(vectors, 4.0)));
         const double kept = keeps_sums ? double(cols * shape.out_channels) * double(box[0]) : 0;
         return {sums * (double(shape.depth) * std::max(latency, 0.25 + 2 * loads) + cost::store * blocks) +
-                    tiles * blocks * (cost::tile + 4 * kernel_rows) +
+                    tiles * (blocks * cost::tile + all_rows * cost::kernel_row) +
                     double(shape.in_channels) * (cost::pad * padded.elements + cost::pad_row + 4 * padded.rows) +
                     cost::pad * kept,
                 padded.elements * double(slots) + kept};
