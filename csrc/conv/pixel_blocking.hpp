@@ -70,7 +70,7 @@ struct PixelBlocking {
                          blocks * (cost::tile + cost::store * tile_rows * tile_vectors)) +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::pack * packed * depth + cost::weight * double(rows) * depth + 4 * cost::finish * sums,
-                padded.elements * double(ring) + packed * double(block) + sums};
+                (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(block) + sums};
     }
 
     /// In the largest box; a smaller one has no more.
