@@ -1,4 +1,4 @@
-"""Runs CMake for the tests that build C++: test_cpp.py and test_install.py."""
+"""Runs CMake for the tests that build C++."""
 
 import functools
 import os
@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS_BUILD = ROOT / "build" / "tests"
+AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]  # runs a program for it
+AARCH64_TOOLCHAIN = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64-linux-gnu.cmake'}"
 NO_DOCTEST = "apt install doctest-dev"  # as tests/cpp/CMakeLists.txt says it
 
 # The scripts of this environment come first: an interpreter that runs by its path has not put them on PATH.
@@ -92,3 +94,24 @@ def build_library() -> str | None:
         pytest.fail(f"configuring {TESTS_BUILD} failed:\n{result.stdout}", pytrace=False)
     run_checked("cmake", "--build", TESTS_BUILD)
     return missing
+
+
+@functools.cache
+def build_aarch64_library() -> Path:
+    """Cross-compile the library for AArch64 and install it; once per session, in a directory that is kept.
+
+    Returns
+    -------
+    Path
+        Where its CMake package is.
+    """
+    for program in ("aarch64-linux-gnu-g++", AARCH64[0]):
+        if which(program) is None:
+            pytest.skip(f"no {program}: apt install g++-aarch64-linux-gnu qemu-user")
+    build = ROOT / "build" / "aarch64-library"
+    result = configure(build, AARCH64_TOOLCHAIN)
+    if result.returncode != 0:
+        pytest.fail(f"configuring {build} failed:\n{result.stdout}", pytrace=False)
+    run_checked("cmake", "--build", build)
+    run_checked("cmake", "--install", build, "--prefix", build / "prefix")
+    return next((build / "prefix").glob("lib*/**/flatconvConfig.cmake")).parent

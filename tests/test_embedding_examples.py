@@ -8,10 +8,18 @@ import matplotlib.image
 import numpy as np
 import pytest
 import skimage.data
-from cmake_project import ROOT, configure, require_compiler, run, run_checked, which
+from cmake_project import (
+    AARCH64,
+    AARCH64_TOOLCHAIN,
+    ROOT,
+    build_aarch64_library,
+    configure,
+    require_compiler,
+    run,
+    run_checked,
+)
 
 EXAMPLES = ROOT / "examples"
-AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -138,18 +146,9 @@ def test_edges_in_c(edges: tuple[list[Path], list[bytes]], tmp_path: Path) -> No
 def test_examples_have_the_same_bits_on_aarch64(
     photo: Path, network: tuple[Path, bytes], edges: tuple[list[Path], list[bytes]], tmp_path: Path
 ) -> None:
-    for program in ("aarch64-linux-gnu-g++", AARCH64[0]):
-        if which(program) is None:
-            pytest.skip(f"no {program}: apt install g++-aarch64-linux-gnu qemu-user")
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64-linux-gnu.cmake'}"
-    library = ROOT / "build" / "aarch64-library"
-    result = configure(library, toolchain)
-    assert result.returncode == 0, result.stdout
-    run_checked("cmake", "--build", library)
-    run_checked("cmake", "--install", library, "--prefix", tmp_path / "prefix")
-    package = next((tmp_path / "prefix").glob("lib*/**/flatconvConfig.cmake")).parent
+    package = build_aarch64_library()
     for example in ("cpp", "c"):
-        build(EXAMPLES / example, tmp_path / example, toolchain, f"-Dflatconv_DIR={package}")
+        build(EXAMPLES / example, tmp_path / example, AARCH64_TOOLCHAIN, f"-Dflatconv_DIR={package}")
     weights, expected = network
     run_checked(*AARCH64, tmp_path / "cpp" / "orientation", photo, weights, tmp_path / "result.pfm")
     assert (tmp_path / "result.pfm").read_bytes() == expected

@@ -65,7 +65,9 @@ def check_channels(
             + _likely_fix(rank, x, weight, groups, name, channels_last)
         )
     if out_channels % groups or out_channels < groups > 1:
-        raise ValueError(f"weight has {out_channels} output channels, which groups={groups} does not divide")
+        raise ValueError(
+            f"weight has {out_channels} output channels, which groups={groups} does not divide into equal parts"
+        )
 
 
 def check_bias(bias: Shape, weight: Shape, plain: bool) -> None:
