@@ -120,10 +120,13 @@ def test_pkg_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_shared_library(tmp_path: Path) -> None:
-    require("pkg-config")
-    build = ROOT / "build" / "shared"
-    result = configure(build, "--preset", "shared")
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_shared_library(compiler: str, tmp_path: Path) -> None:
+    environment = COMPILERS[compiler]
+    require("pkg-config", *environment.values())
+    build = ROOT / "build" / f"shared-{compiler}"
+    named = [f"-DCMAKE_CXX_COMPILER={environment['CXX']}"] if environment else []
+    result = configure(build, "--preset", "shared", *named)
     assert result.returncode == 0, result.stdout
     run_checked("cmake", "--build", build)
     prefix = install(build, tmp_path)
@@ -131,9 +134,9 @@ def test_shared_library(tmp_path: Path) -> None:
     if library is None:
         pytest.skip("not ELF")
     write_files("package", tmp_path)
-    assert run_commands("package", tmp_path) == RESULT
+    assert run_commands("package", tmp_path, environment) == RESULT
     write_files("c", tmp_path)
-    assert run_commands("c", tmp_path, {"LD_LIBRARY_PATH": str(library.parent)}) == RESULT
+    assert run_commands("c", tmp_path, environment | {"LD_LIBRARY_PATH": str(library.parent)}) == RESULT
     check_exports(run_checked("nm", "-DC", "--defined-only", library))
 
 
@@ -178,6 +181,31 @@ def test_static_library_exports_the_api_alone() -> None:
     if ".o:" not in (listing := run_checked("nm", "-C", "--defined-only", "--extern-only", library)):
         pytest.skip("not an archive of ELF objects")
     check_exports(listing)
+
+
+def test_library_neither_prints_nor_ends_the_process() -> None:
+    """By what it calls of the C library and of C++'s: streams of the process, and ways out of it."""
+    require("nm")
+    library = Path(flatconv.get_cmake_dir()).parents[1] / "libflatconv.a"
+    called = {line.split()[-1] for line in run_checked("nm", "-u", library).splitlines() if line.split()[:1] == ["U"]}
+    assert "snprintf" in called
+    assert "memcpy" in called
+    streams = {"stdout", "stderr", "_ZSt4cout", "_ZSt4cerr", "_ZSt4clog"}
+    written = {"printf", "puts", "putchar", "perror", "write", "syslog"}
+    ends = {"abort", "exit", "_exit", "quick_exit", "raise", "kill", "__assert_fail"}
+    assert not called & (streams | written | ends)
+
+
+def test_functions_of_the_api_throw_nothing() -> None:
+    """But one, which returns a vector, and says so."""
+    text = re.sub(r"//.*", "", (HEADERS / "flatconv.hpp").read_text("utf-8"))
+    free = re.findall(r"^FLATCONV_API [^(]*?(\w+)(\([^;]*;)", text, re.MULTILINE)
+    (packed,) = re.findall(r"^class FLATCONV_API PackedConv {(.*?)^};", text, re.MULTILINE | re.DOTALL)
+    members = re.findall(r"^    (?:static )?(?:Status|ConvProblem) (\w+)(\([^;]*;)", packed, re.MULTILINE)
+    assert len(free) > 10
+    assert {name for name, _ in members} == {"pack", "problem", "run", "workspace_bytes", "explain"}
+    throwing = [name for name, rest in [*free, *members] if not re.search(r"\bnoexcept;$", rest)]
+    assert throwing == ["instruction_sets"]
 
 
 def test_library_and_headers_are_small() -> None:

@@ -320,7 +320,7 @@ struct IsaInfo {
     int float64_cols;
 };
 
-/// Every compiled instruction set, best first.
+/// Every compiled instruction set, best first. Throws std::bad_alloc, alone of all functions here.
 FLATCONV_API std::vector<IsaInfo> instruction_sets();
 
 /// The instruction set in use: the one `set_isa` or the environment's FLATCONV_ISA names, else the best usable one.
