@@ -20,6 +20,11 @@ function(flatconv_compile_options target)
   )
 endfunction()
 
+# For code that is words rather than numbers: small, because nobody waits for it, and the wheel holds it twice.
+function(flatconv_prefer_small)
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS $<$<NOT:$<CONFIG:Debug>>:-Os>)
+endfunction()
+
 # Exports what the version script lists. Hidden visibility alone leaves the standard library's templates visible.
 function(flatconv_export_only target version_script)
   if(UNIX AND NOT APPLE)

@@ -162,10 +162,14 @@ GEOMETRIES = {
 
 def computing_calls(dtype: str) -> Iterator[Call]:
     """Every operation, for every rank, on random numbers."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")  # gives NumPy the name
+    is_complex = np.issubdtype(dtype, np.complexfloating)
     rng = np.random.default_rng(DTYPES[dtype])
 
     def normal(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape).astype(dtype)
+        values = rng.standard_normal(shape)
+        return (values + 1j * rng.standard_normal(shape) if is_complex else values).astype(dtype)
 
     runs = [{}, {"algorithm": "im2col", "threads": 1}, {"algorithm": "channels", "threads": 2}]
     for rank, geometries in GEOMETRIES.items():
@@ -177,7 +181,7 @@ def computing_calls(dtype: str) -> Iterator[Call]:
             y = call.python()
             yield call
             call = Call("packed", x, weight, geometry, given={"bias": bias, "residual": normal(*y.shape)})
-            for activation in ("relu", ("clip", -0.5, 0.25)):
+            for activation in (None,) if is_complex else ("relu", ("clip", -0.5, 0.25)):
                 yield Call(**{**vars(call), "run": run | {"activation": activation}})
             for operation in ("input_gradient", "weight_gradient"):
                 yield Call(operation, x, weight, geometry, given={"dy": normal(*y.shape)}, run=run)
