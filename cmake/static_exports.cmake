@@ -31,7 +31,10 @@ function(flatconv_export_only_static target symbols)
   flatconv_has_plain_objects(${target} plain_objects)
   if(FLATCONV_LINKER_DISSOLVES_GROUPS AND plain_objects)
     set(symbols ${PROJECT_SOURCE_DIR}/${symbols})
-    set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${symbols})
+    # Of static libraries CMake does not look at LINK_DEPENDS: a new list compiles one source again instead.
+    get_target_property(sources ${target} SOURCES)
+    list(GET sources 0 source)
+    set_property(SOURCE ${source} APPEND PROPERTY OBJECT_DEPENDS ${symbols})
     # objcopy cannot make a unique symbol local.
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
     set(CMAKE_CXX_CREATE_STATIC_LIBRARY
