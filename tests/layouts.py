@@ -3,6 +3,11 @@
 import numpy as np
 
 
+def filler(dtype):
+    """What must not be read: NaN, or the largest integer."""
+    return np.nan if dtype.kind == "f" else np.iinfo(dtype).max
+
+
 def reversed_axes(array):
     """Negative strides along all axes."""
     flip = (slice(None, None, -1),) * array.ndim
@@ -10,8 +15,8 @@ def reversed_axes(array):
 
 
 def sliced(array):
-    """Every second element, from the second on, of a larger array full of NaN."""
-    larger = np.full([2 * size + 1 for size in array.shape], np.nan, array.dtype)
+    """Every second element, from the second on, of a larger array full of NaN, or of the largest integer."""
+    larger = np.full([2 * size + 1 for size in array.shape], filler(array.dtype), array.dtype)
     view = larger[(slice(1, None, 2),) * array.ndim]
     view[...] = array
     return view
@@ -46,8 +51,8 @@ def broadcast(array):
 
 
 def windowed(array):
-    """A window of a larger array full of NaN: rows with a gap, and a start that is not that of the buffer."""
-    larger = np.full([size + 3 for size in array.shape], np.nan, array.dtype)
+    """A window of such an array: rows with a gap, and a start that is not that of the buffer."""
+    larger = np.full([size + 3 for size in array.shape], filler(array.dtype), array.dtype)
     view = larger[tuple(slice(1, 1 + size) for size in array.shape)]
     view[...] = array
     return view

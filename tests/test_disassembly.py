@@ -12,11 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# By instruction set: how a fused multiply-add looks, and how an access to the stack does.
+# By instruction set: how a multiply-add looks (of integers, the multiplication), and how an access to the stack does.
 PATTERNS = {
-    "avx2": (r"vfmadd\d+p[sd]", r"%[re]?[sb]p\b"),
-    "avx512": (r"vfmadd\d+p[sd]", r"%[re]?[sb]p\b"),
-    "neon": (r"fmla\b", r"\bsp\b"),
+    "avx2": (r"vfmadd\d+p[sd]|vpmaddwd", r"%[re]?[sb]p\b"),
+    "avx512": (r"vfmadd\d+p[sd]|vpmaddwd|vpdpbusd", r"%[re]?[sb]p\b"),
+    "neon": (r"fmla\b|smull2\b", r"\bsp\b"),
 }
 JUMP = re.compile(r"(?:j\w+|b\.\w+|cbnz\s+\w+,)\s+(?:0x)?([0-9a-f]+)\b")
 
@@ -45,17 +45,19 @@ def tiles_of(isa: str) -> set[tuple[str, str, int, int]]:
     source = (ROOT / "csrc" / "kernels" / f"kernels_{isa}.cpp").read_text("utf-8")
     number = r"\w* = (\d+)"
     found = re.findall(
-        rf"struct (\w+) {{.*?tile_rows{number}, tile_vectors{number},.*?panel_rows\[\] = {{([\d, ]+)}}",
+        rf"struct (\w+) {{.*?tile_rows{number}, tile_vectors{number}[,;].*?panel_rows\[\] = {{([\d, ]+)}}",
         source,
         re.DOTALL,
     )
-    assert len(found) == 2, "one for float32, one for float64"
+    # Those of another instruction have the tiles of what they derive from.
+    derived = re.findall(r"struct (\w+) : (\w+) {", source)
+    found += [(name, *each[1:]) for name, base in derived for each in found if each[0] == base]
+    assert len(found) == 3 + len(derived), "one for float32, one for float64, one for integers"
     tiles = set()
     for name, tile_rows, tile_vectors, panel_rows in found:
-        most_rows = {
-            "ScatteredVectors": [int(tile_rows)] * int(tile_vectors),
-            "PanelVectors": [int(rows) for rows in panel_rows.split(",")],
-        }
+        most_rows = {"ScatteredVectors": [int(tile_rows)] * int(tile_vectors)}
+        if name.endswith(("Float", "Double")):  # integers have no panels
+            most_rows["PanelVectors"] = [int(rows) for rows in panel_rows.split(",")]
         for operand, most in most_rows.items():
             tiles |= {(name, operand, row, i) for i, rows in enumerate(most, 1) for row in range(1, rows + 1)}
     return tiles

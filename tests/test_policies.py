@@ -234,7 +234,7 @@ def test_extension_exports_its_init_function_alone() -> None:
     assert [line.split()[-1] for line in lines] == ["PyInit__core"]
 
 
-def test_kernel_files_export_their_kernel_set_alone() -> None:
+def test_kernel_files_export_their_kernel_sets_alone() -> None:
     """Any other symbol could be merged with another file's, and bring wide instructions to a CPU that lacks them."""
     require_compiler()
     build_library()
@@ -248,7 +248,7 @@ def test_kernel_files_export_their_kernel_set_alone() -> None:
     for isa, names in exported.items():
         foreign = [name for name in names if "kernel_set" not in name or isa not in name]
         assert not foreign, f"kernels_{isa}.cpp exports {foreign}"
-        assert len(names) == 1, f"kernels_{isa}.cpp exports {names}"
+        assert f"{isa}_kernel_set" in " ".join(names), f"kernels_{isa}.cpp exports {names}"
 
 
 def test_binaries_name_no_directory_of_the_build() -> None:

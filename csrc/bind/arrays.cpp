@@ -129,6 +129,19 @@ std::int64_t leading_size(const ConvProblem& problem, const py::array& array, in
     return axis >= 0 ? array.shape(axis) : 1;
 }
 
+void describe_x(ConvProblem& problem, const py::array& x, bool channels_last) {
+    const py::ssize_t channel_axis = channels_last ? x.ndim() - 1 : x.ndim() - problem.spatial_rank - 1;
+    const bool has_channels = x.ndim() > problem.spatial_rank;
+    problem.batch = x.ndim() == problem.spatial_rank + 2 ? x.shape(0) : 1;
+    problem.in_channels = has_channels ? x.shape(channel_axis) : 1;
+    problem.input = spatial_sizes(problem, x.shape(), has_channels && channels_last ? x.ndim() - 1 : x.ndim());
+}
+
+void describe_weight(ConvProblem& problem, const py::array& weight) {
+    problem.out_channels = leading_size(problem, weight, 2);
+    problem.kernel = spatial_sizes(problem, weight.shape(), weight.ndim());
+}
+
 bool may_overlap(const py::array& a, const py::array& b) {
     const auto [a_low, a_high] = span_of(a);
     const auto [b_low, b_high] = span_of(b);

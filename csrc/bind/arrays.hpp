@@ -47,6 +47,10 @@ DType dtype_of(const py::array& array);
 /// The size of the axis `back` places before the spatial ones (1: channels, 2: batch), or 1 where there is none.
 std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back);
 
+/// Writes the sizes of x, or those of weight, into the problem.
+void describe_x(ConvProblem& problem, const py::array& x, bool channels_last);
+void describe_weight(ConvProblem& problem, const py::array& weight);
+
 /// Whether the arrays share memory, as far as that can be told at little cost; in doubt, yes.
 bool may_overlap(const py::array& a, const py::array& b);
 

@@ -27,20 +27,6 @@ Activation activation_of(const py::object& activation) {
     return described;
 }
 
-/// Writes the sizes of x, and those of weight where it is known, into the problem.
-void describe_x(ConvProblem& problem, const py::array& x, bool channels_last) {
-    const py::ssize_t channel_axis = channels_last ? x.ndim() - 1 : x.ndim() - problem.spatial_rank - 1;
-    const bool has_channels = x.ndim() > problem.spatial_rank;
-    problem.batch = x.ndim() == problem.spatial_rank + 2 ? x.shape(0) : 1;
-    problem.in_channels = has_channels ? x.shape(channel_axis) : 1;
-    problem.input = spatial_sizes(problem, x.shape(), has_channels && channels_last ? x.ndim() - 1 : x.ndim());
-}
-
-void describe_weight(ConvProblem& problem, const py::array& weight) {
-    problem.out_channels = leading_size(problem, weight, 2);
-    problem.kernel = spatial_sizes(problem, weight.shape(), weight.ndim());
-}
-
 ConstArray residual_of(const ConvProblem& problem, const py::object& residual, const std::vector<py::ssize_t>& shape,
                        bool channels_last) {
     if (residual.is_none()) return {};

@@ -45,6 +45,10 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
                py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("padding_mode"),
                py::arg("channels_last"), py::arg("activation").none(true), py::arg("residual").none(true),
                py::arg("out").none(true), py::arg("threads"), py::arg("algorithm"), py::arg("workspace_limit"));
+    module.def("conv_bytes", flatconv::bind::conv_bytes, py::arg("x"), py::arg("weight"), py::arg("x_zero_point"),
+               py::arg("weight_zero_points"), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
+               py::arg("groups"), py::arg("channels_last"), py::arg("requantization").none(true),
+               py::arg("out").none(true), py::arg("threads"), py::arg("workspace_limit"));
     using flatconv::bind::PackedLayer;
     py::class_<PackedLayer>(module, "PackedLayer")
         .def(py::init<const py::array&, const py::object&, const py::tuple&, const py::object&, const py::tuple&,

@@ -102,6 +102,14 @@ void flatconv_problem_init(flatconv_problem* problem, size_t struct_size) { writ
 
 void flatconv_arrays_init(flatconv_arrays* arrays, size_t struct_size) { write_defaults(arrays, struct_size); }
 
+void flatconv_byte_arrays_init(flatconv_byte_arrays* arrays, size_t struct_size) {
+    write_defaults(arrays, struct_size);
+}
+
+void flatconv_requantization_init(flatconv_requantization* requantization, size_t struct_size) {
+    write_defaults(requantization, struct_size);
+}
+
 void flatconv_options_init(flatconv_options* options, size_t struct_size) { write_defaults(options, struct_size); }
 
 flatconv_status* flatconv_output_size(const flatconv_problem* problem, int64_t output[FLATCONV_MAX_SPATIAL_RANK]) {
@@ -137,6 +145,28 @@ flatconv_status* flatconv_conv_weight_gradient(const flatconv_problem* problem, 
                                                const flatconv_options* options) {
     return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
         return conv_weight_gradient(checked, array(x), array(dy), array(dweight), call_options);
+    });
+}
+
+flatconv_status* flatconv_conv_integer(const flatconv_problem* problem, const flatconv_byte_arrays* arrays,
+                                       const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        ByteInputs inputs;
+        Array y;
+        if (Status status = read_byte_arrays(arrays, inputs, y); !status) return status;
+        return conv_integer(checked, inputs, y, call_options);
+    });
+}
+
+flatconv_status* flatconv_qlinear_conv(const flatconv_problem* problem, const flatconv_byte_arrays* arrays,
+                                       const flatconv_requantization* requantization, const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
+        ByteInputs inputs;
+        Array y;
+        Requantization to_bytes;
+        if (Status status = read_byte_arrays(arrays, inputs, y); !status) return status;
+        if (Status status = read_requantization(requantization, to_bytes); !status) return status;
+        return qlinear_conv(checked, inputs, to_bytes, y, call_options);
     });
 }
 

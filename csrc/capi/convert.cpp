@@ -16,7 +16,8 @@ static_assert(FLATCONV_PADDING_FULL == int(PaddingRule::full));
 static_assert(FLATCONV_MODE_SYMMETRIC == int(PaddingMode::symmetric));
 static_assert(FLATCONV_ACTIVATION_CLIP == int(Activation::clip));
 static_assert(FLATCONV_ALGORITHM_DIRECT == int(Algorithm::direct));
-static_assert(FLATCONV_OPERATION_WEIGHT_GRADIENT == int(Operation::weight_gradient));
+static_assert(FLATCONV_OPERATION_QLINEAR_CONV == int(Operation::qlinear_conv));
+static_assert(FLATCONV_UINT8 == int(ByteType::uint8));
 
 template <typename Struct>
 Struct defaults();
@@ -49,6 +50,27 @@ flatconv_problem defaults() {
 template <>
 flatconv_arrays defaults() {
     return {};
+}
+
+template <>
+flatconv_byte_arrays defaults() {
+    const ByteInputs inputs;
+    flatconv_byte_arrays c{};
+    c.x_type = std::int32_t(inputs.x_type);
+    c.weight_type = std::int32_t(inputs.weight_type);
+    c.x_zero_point = inputs.x_zero_point;
+    return c;
+}
+
+template <>
+flatconv_requantization defaults() {
+    const Requantization requantization;
+    flatconv_requantization c{};
+    c.x_scale = requantization.x_scale;
+    c.y_scale = requantization.y_scale;
+    c.y_zero_point = requantization.y_zero_point;
+    c.y_type = std::int32_t(requantization.y_type);
+    return c;
 }
 
 template <>
@@ -145,7 +167,7 @@ Status read_problem(const flatconv_problem* c_problem, ConvProblem& problem) {
 }
 
 Status read_operation(std::int32_t c_operation, Operation& operation) {
-    if (c_operation < FLATCONV_OPERATION_CONV || c_operation > FLATCONV_OPERATION_WEIGHT_GRADIENT) {
+    if (c_operation < FLATCONV_OPERATION_CONV || c_operation > FLATCONV_OPERATION_QLINEAR_CONV) {
         return {StatusCode::invalid_argument,
                 "operation is not one of FLATCONV_OPERATION_: " + std::to_string(c_operation)};
     }
@@ -155,6 +177,23 @@ Status read_operation(std::int32_t c_operation, Operation& operation) {
 
 Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays) {
     return read(c_arrays, "arrays", arrays);
+}
+
+Status read_byte_arrays(const flatconv_byte_arrays* c_arrays, ByteInputs& inputs, Array& y) {
+    flatconv_byte_arrays c;
+    if (Status status = read(c_arrays, "arrays", c); !status) return status;
+    inputs = {array(c.x),         array(c.weight),
+              ByteType(c.x_type), ByteType(c.weight_type),
+              c.x_zero_point,     array(c.weight_zero_points)};
+    y = array(c.y);
+    return {};
+}
+
+Status read_requantization(const flatconv_requantization* c_requantization, Requantization& requantization) {
+    flatconv_requantization c;
+    if (Status status = read(c_requantization, "requantization", c); !status) return status;
+    requantization = {c.x_scale, array(c.weight_scales), c.y_scale, c.y_zero_point, ByteType(c.y_type), array(c.bias)};
+    return {};
 }
 
 Extent extent(const std::int64_t* sizes) noexcept { return {sizes[0], sizes[1], sizes[2]}; }
@@ -170,6 +209,12 @@ Array array(const flatconv_array& c) noexcept {
 void write_defaults(flatconv_problem* problem, std::size_t struct_size) noexcept { write(problem, struct_size); }
 
 void write_defaults(flatconv_arrays* arrays, std::size_t struct_size) noexcept { write(arrays, struct_size); }
+
+void write_defaults(flatconv_byte_arrays* arrays, std::size_t struct_size) noexcept { write(arrays, struct_size); }
+
+void write_defaults(flatconv_requantization* requantization, std::size_t struct_size) noexcept {
+    write(requantization, struct_size);
+}
 
 void write_defaults(flatconv_options* options, std::size_t struct_size) noexcept { write(options, struct_size); }
 

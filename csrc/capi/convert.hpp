@@ -46,6 +46,9 @@ Status read_problem(const flatconv_problem* c_problem, ConvProblem& problem);
 /// Gives the fields that the caller's header does not have their default, null.
 Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays);
 
+Status read_byte_arrays(const flatconv_byte_arrays* c_arrays, ByteInputs& inputs, Array& y);
+Status read_requantization(const flatconv_requantization* c_requantization, Requantization& requantization);
+
 Status read_operation(std::int32_t c_operation, Operation& operation);
 
 Extent extent(const std::int64_t* sizes) noexcept;
@@ -55,6 +58,8 @@ Array array(const flatconv_array& c_array) noexcept;
 /// The defaults, in as many bytes as the caller's struct has; those that no field of ours fills are zero.
 void write_defaults(flatconv_problem* problem, std::size_t struct_size) noexcept;
 void write_defaults(flatconv_arrays* arrays, std::size_t struct_size) noexcept;
+void write_defaults(flatconv_byte_arrays* arrays, std::size_t struct_size) noexcept;
+void write_defaults(flatconv_requantization* requantization, std::size_t struct_size) noexcept;
 void write_defaults(flatconv_options* options, std::size_t struct_size) noexcept;
 
 }  // namespace flatconv::capi

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "conv/algorithm.hpp"
+#include "conv/limited_plan.hpp"
 #include "conv/transposed.hpp"
 
 namespace flatconv {
@@ -21,9 +22,6 @@ constexpr Candidate candidates[] = {
     {channels_algorithm, true}, {direct_algorithm, true},     {implicit_algorithm, true},
     {im2col_algorithm, false},  {reference_algorithm, false},
 };
-
-/// Smaller bands than this are not tried.
-constexpr std::int64_t least_band_bytes = 1024;
 
 struct Choice {
     const ConvAlgorithm* algorithm = nullptr;
@@ -49,21 +47,11 @@ Choice cheapest(const PlanRequest& request, Algorithm wanted, std::size_t worksp
 /// Chooses; `request` becomes the one that the limit leaves.
 Status choose_within(PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, Choice& choice) {
     std::size_t least_workspace = std::numeric_limits<std::size_t>::max();
-    for (;;) {
+    do {
         choice = cheapest(request, wanted, workspace_limit, least_workspace);
         if (choice.plan) return {};
-        // A tight limit is met with fewer threads at a time first, then with smaller bands.
-        if (request.participants > 1) {
-            request.participants /= 2;
-        } else if (request.band_bytes > least_band_bytes) {
-            request.band_bytes /= 2;
-        } else {
-            break;
-        }
-    }
-    return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
-                                           " bytes is too small: this convolution needs " +
-                                           std::to_string(least_workspace)};
+    } while (shrink(request));
+    return too_small(workspace_limit, "convolution", least_workspace);
 }
 
 std::string in_milliseconds(double cycles) {

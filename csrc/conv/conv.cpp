@@ -1,6 +1,7 @@
 // The public entries to convolutions, transposed ones and gradients: each is one task, with the arrays in their places.
 #include <flatconv/flatconv.hpp>
 
+#include "conv/byte_conv.hpp"
 #include "conv/call.hpp"
 #include "conv/status.hpp"
 
@@ -66,6 +67,9 @@ Status conv_weight_gradient(const ConvProblem& problem, const ConstArray& x, con
 Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options,
                        Operation operation) noexcept {
     return guarded([&]() -> Status {
+        if (operation == Operation::conv_integer || operation == Operation::qlinear_conv) {
+            return byte_workspace(problem, operation == Operation::qlinear_conv, options, bytes);
+        }
         const Task task = task_of(problem, operation);
         PlanRequest request;
         if (Status status = describe(task, problem, options, request); !status) return status;

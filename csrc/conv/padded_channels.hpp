@@ -9,12 +9,12 @@
 namespace flatconv {
 
 /// A ring just large enough for the channels of one block of depth, so that each is padded once for each band.
-template <typename T>
+template <typename T, typename Padding = ChannelPadding<T>>
 class PaddedChannels {
   public:
     /// `channel` is the image's first channel in question, and `channel_stride` leads to the next, in bytes.
-    PaddedChannels(const ChannelPadding<T>& padding, const BandLayout& layout, const ConvShape& shape,
-                   const std::byte* channel, std::int64_t channel_stride, T* ring, std::int64_t ring_channels)
+    PaddedChannels(const Padding& padding, const BandLayout& layout, const ConvShape& shape, const std::byte* channel,
+                   std::int64_t channel_stride, T* ring, std::int64_t ring_channels)
         : padding_(padding),
           layout_(layout),
           shape_(shape),
@@ -27,7 +27,7 @@ class PaddedChannels {
     /// how far from the ring's start the box's first position finds its element. Depths come in order.
     void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) {
         for (const std::int64_t end = ceil_div(depth + length, shape_.taps); padded_ < end; ++padded_) {
-            padding_.pad(channel_ + padded_ * channel_stride_, slot(padded_), padded_ < ring_channels_);
+            padding_.pad(channel_ + padded_ * channel_stride_, slot(padded_), padded_ < ring_channels_, padded_);
         }
         place_taps(depth, length, offsets);
     }
@@ -53,7 +53,7 @@ class PaddedChannels {
         }
     }
 
-    const ChannelPadding<T>& padding_;
+    const Padding& padding_;
     const BandLayout& layout_;
     const ConvShape& shape_;
     const std::byte* const channel_;

@@ -5,7 +5,7 @@
 #include "conv/output_band.hpp"
 #include "conv/padded_channels.hpp"
 #include "conv/pixel_blocking.hpp"
-#include "im2col/region_vectors.hpp"
+#include "conv/placed_vectors.hpp"
 
 namespace flatconv {
 
@@ -19,6 +19,7 @@ class PixelTask {
           shape_(blocking.shape),
           arrays_(arrays),
           workspace_(workspace),
+          vectors_(blocking, workspace),
           task_(shape_, blocking.bands, index),
           pixels_(task_.box.pixels()),
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
@@ -34,7 +35,7 @@ class PixelTask {
         if (blocking_.in_place) {
             place_pixels();
         } else {
-            place_vectors();
+            vectors_.place(task_.box_index, task_.box);
         }
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.
@@ -46,7 +47,7 @@ class PixelTask {
                 pack_last_pixels(length);
             } else {
                 padded.advance(depth, length, workspace_.offsets);
-                pack_vectors(length);
+                vectors_.pack(length);
             }
             multiply_block(depth, length);
             depth += length;
@@ -58,40 +59,6 @@ class PixelTask {
 
   private:
     std::int64_t first_row() const { return task_.group * shape_.out_channels + task_.first_row; }
-
-    // -----------------------------------------------------------------------------------------------------------------
-    // Regions from the ring
-
-    /// Decides for every vector of pixels whether it is read where it lies, in the ring.
-    void place_vectors() {
-        PlannedBox& planned = *workspace_.planned;
-        if (planned.index == task_.box_index) return;
-        const int lanes = blocking_.kernels.lanes;
-        std::int64_t packed = 0;
-        for (std::int64_t first = 0; first < pixels_; first += lanes) {
-            PixelCopy* copies = workspace_.copies + packed * lanes;
-            const int copy_count =
-                plan_vector(blocking_.layout, task_.box, first, std::min<std::int64_t>(lanes, pixels_ - first), copies);
-            VectorOperand<T>& region = workspace_.regions[first / lanes];
-            if (copy_count == 1 && blocking_.packing == Packing::crossing) {
-                region = {workspace_.ring + copies[0].source, workspace_.offsets};
-            } else {
-                workspace_.copy_counts[packed] = copy_count;
-                region = {packed_vector(packed++), workspace_.packed_offsets};
-            }
-        }
-        planned = {task_.box_index, packed};
-    }
-
-    T* packed_vector(std::int64_t index) const { return workspace_.packed + index * blocking_.packed_stride; }
-
-    void pack_vectors(std::int64_t length) {
-        for (std::int64_t v = 0; v < workspace_.planned->packed_vectors; ++v) {
-            blocking_.kernels.pack_vector({workspace_.ring, workspace_.offsets, length,
-                                           workspace_.copies + v * blocking_.kernels.lanes, workspace_.copy_counts[v],
-                                           packed_vector(v)});
-        }
-    }
 
     // -----------------------------------------------------------------------------------------------------------------
     // Regions in place: the image's own pixels
@@ -111,7 +78,7 @@ class PixelTask {
             workspace_.regions[first / lanes] = {pixels + first, workspace_.offsets};
         }
         if (pixels_ % lanes == 0) return;
-        workspace_.regions[pixels_ / lanes] = {packed_vector(0), workspace_.packed_offsets};
+        workspace_.regions[pixels_ / lanes] = {vectors_.packed(0), workspace_.packed_offsets};
     }
 
     void place_channels(std::int64_t depth, std::int64_t length) {
@@ -124,7 +91,7 @@ class PixelTask {
         const std::int64_t count = pixels_ % lanes;
         if (count == 0) return;
         const T* from = image_pixels() + (pixels_ - count);
-        T* to = packed_vector(0);
+        T* to = vectors_.packed(0);
         for (std::int64_t i = 0; i < length; ++i, to += lanes) {
             std::copy_n(from + workspace_.offsets[i], count, to);
             std::fill(to + count, to + lanes, T(0));
@@ -153,6 +120,7 @@ class PixelTask {
     const ConvShape& shape_;
     const ConvArrays& arrays_;
     const PixelWorkspace<T>& workspace_;
+    const PlacedVectors<T> vectors_;
     const BandTask task_;
     const std::int64_t pixels_;
     const WeightRows<T> weights_;

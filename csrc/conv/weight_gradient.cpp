@@ -13,6 +13,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
+#include "conv/limited_plan.hpp"
 #include "gemm/gemm.hpp"
 #include "im2col/region_row.hpp"
 
@@ -265,21 +266,7 @@ Status plan_weight_gradient(PlanRequest request, Algorithm wanted, std::size_t w
         chosen = plan_weight_gradient_reference(request);
         return {};
     }
-    constexpr std::int64_t least_band_bytes = 1024;
-    for (;;) {
-        chosen = make_plan(request);
-        if (chosen->workspace_bytes() <= workspace_limit) return {};
-        if (request.participants > 1) {
-            request.participants /= 2;
-        } else if (request.band_bytes > least_band_bytes) {
-            request.band_bytes /= 2;
-        } else {
-            break;
-        }
-    }
-    return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
-                                           " bytes is too small: this gradient needs " +
-                                           std::to_string(chosen->workspace_bytes())};
+    return plan_within(std::move(request), workspace_limit, "gradient", make_plan, chosen);
 }
 
 }  // namespace flatconv

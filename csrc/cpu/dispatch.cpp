@@ -13,6 +13,7 @@ extern const KernelSet avx2_kernel_set;
 #endif
 #ifdef FLATCONV_HAVE_AVX512
 extern const KernelSet avx512_kernel_set;
+extern const KernelSet avx512_vnni_kernel_set;
 #endif
 #ifdef FLATCONV_HAVE_NEON
 extern const KernelSet neon_kernel_set;
@@ -22,7 +23,7 @@ namespace {
 
 constexpr const KernelSet* all_sets[] = {
 #ifdef FLATCONV_HAVE_AVX512
-    &avx512_kernel_set,
+    &avx512_vnni_kernel_set, &avx512_kernel_set,
 #endif
 #ifdef FLATCONV_HAVE_AVX2
     &avx2_kernel_set,
@@ -42,6 +43,7 @@ unsigned detect_features() noexcept {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq")) {
         features |= cpu_avx512;
+        if (__builtin_cpu_supports("avx512vnni")) features |= cpu_avx512_vnni;
     }
 #endif
     return features;

@@ -67,6 +67,7 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
 
 template void multiply<float>(const Kernels<float>&, const PixelProduct<float>&) noexcept;
 template void multiply<double>(const Kernels<double>&, const PixelProduct<double>&) noexcept;
+template void multiply<std::uint32_t>(const Kernels<std::uint32_t>&, const PixelProduct<std::uint32_t>&) noexcept;
 template void multiply<float>(const Kernels<float>&, const ChannelProduct<float>&) noexcept;
 template void multiply<double>(const Kernels<double>&, const ChannelProduct<double>&) noexcept;
 

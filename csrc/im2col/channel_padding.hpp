@@ -28,7 +28,8 @@ class ChannelPadding {
     }
 
     /// `band` is `first` used for this box, or it holds another channel of it, and so the same zeros.
-    void pad(const std::byte* channel, T* band, bool first) const {
+    /// The channel's index does not matter.
+    void pad(const std::byte* channel, T* band, bool first, std::int64_t = 0) const {
         if (!only_zeros_) return layout_.pad_channel(kernels_, shape_, channel, strides_, box_, band);
         if (first) std::fill_n(band, layout_.channel_length(), T(0));
         const T* const from = reinterpret_cast<const T*>(channel);

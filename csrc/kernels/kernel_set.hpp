@@ -180,11 +180,64 @@ struct Kernels {
     int chains;
 };
 
+/// Rows of bytes on their way into words of 32 bits, in which `group` channels are neighbours, from the lowest bits on:
+/// for each k, to[r * to_stride + c] holds from[k * channel_stride + r * from_stride + c * from_step], its bits xor
+/// `flip`, and then as a signed or an unsigned number of 32 / group bits. Channels that are absent hold 0.
+struct ByteInterleave {
+    const uint8_t* from;
+    ptrdiff_t channel_stride;
+    int channels;  // 1 … group
+    ptrdiff_t from_stride;
+    ptrdiff_t from_step;
+    int64_t rows, cols;
+    uint32_t* to;
+    ptrdiff_t to_stride;
+    uint8_t flip;
+    bool is_signed;
+};
+
+/// Integer sums on their way to y, rows × cols. A sum becomes
+///
+///     sum + added[row] - factors[row] * region_sums[col]        modulo 2^32, without the last term where that is null
+///
+/// and, to be a byte, that as a signed number, rounded to a float, times scales[row], kept between low and high, which
+/// are integers, rounded to the nearest integer (of two, the even one), + zero_point.
+struct SumFinish {
+    const uint32_t* sums;
+    ptrdiff_t sums_stride;
+    int64_t rows, cols;
+    const uint32_t* added;
+    const uint32_t* factors;
+    const uint32_t* region_sums;
+    const float* scales;
+    float low, high;
+    int32_t zero_point;
+};
+
+/// The kernels of integer convolutions. Their operands are words of `group` small integers, which one multiply-add
+/// multiplies pair by pair and adds to one sum of 32 bits: signed numbers on the left (weights), unsigned ones on the
+/// right (regions), each of eight bits' range. All is exact modulo 2^32.
+struct ByteKernels {
+    int group;  // 4 bytes, or 2 numbers of 16 bits
+
+    /// `lanes`, `multiply` and its tile, and `pack_vector`; the others are null.
+    Kernels<uint32_t> words;
+
+    void (*interleave)(const ByteInterleave&);
+
+    /// The sum of all numbers in so many words, which are signed.
+    uint32_t (*sum)(const uint32_t* words, int64_t count);
+
+    void (*finish_sums)(const SumFinish&, uint32_t* y, ptrdiff_t y_stride);
+    void (*requantize)(const SumFinish&, uint8_t* y, ptrdiff_t y_stride);
+};
+
 /// What the CPU and the operating system must offer, as bits.
 enum CpuFeature : unsigned {
     cpu_baseline = 0,
     cpu_avx2_fma = 1u << 0,
     cpu_avx512 = 1u << 1,
+    cpu_avx512_vnni = 1u << 2,
 };
 
 struct KernelSet {
@@ -192,6 +245,7 @@ struct KernelSet {
     unsigned features;
     Kernels<float> float32;
     Kernels<double> float64;
+    ByteKernels bytes;
 };
 
 template <typename T>
@@ -203,6 +257,10 @@ inline const Kernels<float>& kernels_of<float>(const KernelSet& set) {
 template <>
 inline const Kernels<double>& kernels_of<double>(const KernelSet& set) {
     return set.float64;
+}
+template <>
+inline const Kernels<uint32_t>& kernels_of<uint32_t>(const KernelSet& set) {
+    return set.bytes.words;
 }
 
 }  // namespace flatconv

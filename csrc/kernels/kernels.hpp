@@ -9,11 +9,14 @@
 //     zip_low(a, b), zip_high(a, b)                 a0 b0 a1 b1 …, from the lower and from the upper halves
 //     even(a, b)                                    a0 a2 … b0 b2 …
 //
+// Those of integers have `group` beside, and none of the last three; their fma is that of ByteKernels.
+//
 // Everything is in an anonymous namespace and no library header is included: a function that two translation units
 // share would be merged by the linker, and might bring wide instructions to a CPU that has none.
 #ifndef FLATCONV_KERNELS_KERNELS_HPP
 #define FLATCONV_KERNELS_KERNELS_HPP
 
+#include "kernels/byte_kernels.hpp"
 #include "kernels/direct_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/packing.hpp"
@@ -58,6 +61,22 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.copy_block = copy_block<Isa>;
     kernels.multiply_add_chains = multiply_add_chains<Isa>;
     kernels.chains = Isa::chains;
+    return kernels;
+}
+
+template <typename Isa>
+constexpr ByteKernels make_byte_kernels() {
+    ByteKernels kernels{};
+    kernels.group = Isa::group;
+    kernels.words.lanes = Isa::lanes;
+    kernels.words.tile_rows = Isa::tile_rows;
+    kernels.words.tile_cols = Isa::lanes * Isa::tile_vectors;
+    kernels.words.multiply = multiply<Isa, ScatteredVectors>;
+    kernels.words.pack_vector = pack_vector<Isa>;
+    kernels.interleave = interleave<Isa::group>;
+    kernels.sum = sum<Isa::group>;
+    kernels.finish_sums = finish_sums;
+    kernels.requantize = requantize;
     return kernels;
 }
 

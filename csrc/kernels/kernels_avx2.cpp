@@ -72,9 +72,35 @@ struct Avx2Double {
     static FLATCONV_INLINE void store_first(double* p, Vector v, int n) { _mm256_maskstore_pd(p, first(n), v); }
 };
 
+// Two numbers of 16 bits in a word. Their products take a register before they are added, so there is a row less.
+struct Avx2Pairs {
+    using Scalar = uint32_t;
+    using Vector = __m256i;
+    static constexpr int lanes = 8, tile_rows = 5, tile_vectors = 2;
+    static constexpr int panel_vectors = 2, panel_rows[] = {10, 5}, group = 2;
+
+    static FLATCONV_INLINE Vector zero() { return _mm256_setzero_si256(); }
+    static FLATCONV_INLINE Vector broadcast(const uint32_t* p) { return _mm256_set1_epi32(int(*p)); }
+    static FLATCONV_INLINE Vector load(const uint32_t* p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+    static FLATCONV_INLINE void store(uint32_t* p, Vector v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return add(c, _mm256_madd_epi16(a, b)); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm256_max_epi32(a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm256_min_epi32(a, b); }
+    static FLATCONV_INLINE Vector load_first(const uint32_t* p, int n) {
+        return _mm256_maskload_epi32(reinterpret_cast<const int*>(p), Avx2Float::first(n));
+    }
+    static FLATCONV_INLINE void store_first(uint32_t* p, Vector v, int n) {
+        _mm256_maskstore_epi32(reinterpret_cast<int*>(p), Avx2Float::first(n), v);
+    }
+};
+
 }  // namespace
 
 extern const KernelSet avx2_kernel_set;
-const KernelSet avx2_kernel_set = {"avx2", cpu_avx2_fma, make_kernels<Avx2Float>(), make_kernels<Avx2Double>()};
+const KernelSet avx2_kernel_set = {"avx2", cpu_avx2_fma, make_kernels<Avx2Float>(), make_kernels<Avx2Double>(),
+                                   make_byte_kernels<Avx2Pairs>()};
 
 }  // namespace flatconv

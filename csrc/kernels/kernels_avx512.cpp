@@ -1,4 +1,5 @@
-// The kernels for AVX-512; called through avx512_kernel_set on CPUs that have F, VL, BW and DQ.
+// The kernels for AVX-512; called through avx512_kernel_set on CPUs that have F, VL, BW and DQ, and
+// through avx512_vnni_kernel_set, which differs in integers alone, on those that have VNNI too.
 #include <immintrin.h>
 
 #include "kernels/kernels.hpp"
@@ -70,10 +71,46 @@ struct Avx512Double {
     static FLATCONV_INLINE void store_first(double* p, Vector v, int n) { _mm512_mask_storeu_pd(p, first(n), v); }
 };
 
+// Two numbers of 16 bits in a word. Their products take a register before they are added, so there is a row less.
+struct Avx512Pairs {
+    using Scalar = uint32_t;
+    using Vector = __m512i;
+    static constexpr int lanes = 16, tile_rows = 13, tile_vectors = 2;
+    static constexpr int panel_vectors = 2, panel_rows[] = {13, 13}, group = 2;
+
+    static FLATCONV_INLINE Vector zero() { return _mm512_setzero_si512(); }
+    static FLATCONV_INLINE Vector broadcast(const uint32_t* p) { return _mm512_set1_epi32(int(*p)); }
+    static FLATCONV_INLINE Vector load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+    static FLATCONV_INLINE void store(uint32_t* p, Vector v) { _mm512_storeu_si512(p, v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return add(c, _mm512_madd_epi16(a, b)); }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm512_maskz_max_epi32(0xFFFF, a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm512_maskz_min_epi32(0xFFFF, a, b); }
+    static FLATCONV_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+    static FLATCONV_INLINE Vector load_first(const uint32_t* p, int n) { return _mm512_maskz_loadu_epi32(first(n), p); }
+    static FLATCONV_INLINE void store_first(uint32_t* p, Vector v, int n) { _mm512_mask_storeu_epi32(p, first(n), v); }
+};
+
+// Four bytes in a word.
+struct Avx512Quads : Avx512Pairs {
+    static constexpr int group = 4;
+
+    // In assembler: compiled for CPUs that have this instruction, the other kernels here might use its like as well.
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
+        asm("vpdpbusd %1, %2, %0" : "+v"(c) : "v"(a), "v"(b));
+        return c;
+    }
+};
+
 }  // namespace
 
 extern const KernelSet avx512_kernel_set;
 const KernelSet avx512_kernel_set = {"avx512", cpu_avx2_fma | cpu_avx512, make_kernels<Avx512Float>(),
-                                     make_kernels<Avx512Double>()};
+                                     make_kernels<Avx512Double>(), make_byte_kernels<Avx512Pairs>()};
+
+extern const KernelSet avx512_vnni_kernel_set;
+const KernelSet avx512_vnni_kernel_set = {"avx512_vnni", cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni,
+                                          make_kernels<Avx512Float>(), make_kernels<Avx512Double>(),
+                                          make_byte_kernels<Avx512Quads>()};
 
 }  // namespace flatconv

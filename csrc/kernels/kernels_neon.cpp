@@ -58,9 +58,41 @@ struct NeonDouble {
     static FLATCONV_INLINE void store_first(double* p, Vector v, int) { vst1q_lane_f64(p, v, 0); }
 };
 
+// Two numbers of 16 bits in a word.
+struct NeonPairs {
+    using Scalar = uint32_t;
+    using Vector = uint32x4_t;
+    static constexpr int lanes = 4, tile_rows = 7, tile_vectors = 3;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, group = 2;
+
+    static FLATCONV_INLINE Vector zero() { return vdupq_n_u32(0); }
+    static FLATCONV_INLINE Vector broadcast(const uint32_t* p) { return vld1q_dup_u32(p); }
+    static FLATCONV_INLINE Vector load(const uint32_t* p) { return vld1q_u32(p); }
+    static FLATCONV_INLINE void store(uint32_t* p, Vector v) { vst1q_u32(p, v); }
+    static FLATCONV_INLINE Vector add(Vector a, Vector b) { return vaddq_u32(a, b); }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
+        const int16x8_t left = vreinterpretq_s16_u32(a), right = vreinterpretq_s16_u32(b);
+        const int32x4_t low = vmull_s16(vget_low_s16(left), vget_low_s16(right));
+        return add(c, vreinterpretq_u32_s32(vpaddq_s32(low, vmull_high_s16(left, right))));
+    }
+    static FLATCONV_INLINE Vector max(Vector a, Vector b) { return vmaxq_u32(a, b); }
+    static FLATCONV_INLINE Vector min(Vector a, Vector b) { return vminq_u32(a, b); }
+    static FLATCONV_INLINE Vector load_first(const uint32_t* p, int n) {
+        uint32_t lane[lanes] = {};
+        for (int l = 0; l < n; ++l) lane[l] = p[l];
+        return load(lane);
+    }
+    static FLATCONV_INLINE void store_first(uint32_t* p, Vector v, int n) {
+        uint32_t lane[lanes];
+        store(lane, v);
+        for (int l = 0; l < n; ++l) p[l] = lane[l];
+    }
+};
+
 }  // namespace
 
 extern const KernelSet neon_kernel_set;
-const KernelSet neon_kernel_set = {"neon", cpu_baseline, make_kernels<NeonFloat>(), make_kernels<NeonDouble>()};
+const KernelSet neon_kernel_set = {"neon", cpu_baseline, make_kernels<NeonFloat>(), make_kernels<NeonDouble>(),
+                                   make_byte_kernels<NeonPairs>()};
 
 }  // namespace flatconv

@@ -9,11 +9,17 @@ namespace {
 FLATCONV_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 FLATCONV_INLINE double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
+// Two numbers of 16 bits in a word.
+FLATCONV_INLINE uint32_t fused(uint32_t a, uint32_t b, uint32_t c) {
+    const int32_t low = int16_t(a & 0xFFFF) * int16_t(b & 0xFFFF), high = int16_t(a >> 16) * int16_t(b >> 16);
+    return c + uint32_t(low) + uint32_t(high);
+}
+
 template <typename T>
 struct Portable {
     using Scalar = T;
     static constexpr int lanes = 16 / int(sizeof(T)), tile_rows = 4, tile_vectors = 2, chains = 8;
-    static constexpr int panel_vectors = 2, panel_rows[] = {6, 4}, direct_vectors = 2;
+    static constexpr int panel_vectors = 2, panel_rows[panel_vectors] = {6, 4}, direct_vectors = 2, group = 2;
     struct Vector {
         T lane[lanes];
     };
@@ -65,6 +71,6 @@ struct Portable {
 
 extern const KernelSet portable_kernel_set;
 const KernelSet portable_kernel_set = {"portable", cpu_baseline, make_kernels<Portable<float>>(),
-                                       make_kernels<Portable<double>>()};
+                                       make_kernels<Portable<double>>(), make_byte_kernels<Portable<uint32_t>>()};
 
 }  // namespace flatconv

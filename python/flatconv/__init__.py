@@ -16,6 +16,7 @@ from flatconv._config import get_cmake_dir, get_include, get_num_threads, set_nu
 from flatconv._conv import conv1d, conv2d, conv3d
 from flatconv._core import __version__
 from flatconv._filter import filter2d
+from flatconv._integer import conv_integer, qlinear_conv
 from flatconv._matrix import conv_matrix
 from flatconv._pack_transpose import pack_transpose
 from flatconv._packed import PackedConv, pack
@@ -29,6 +30,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_integer",
     "conv_matrix",
     "conv_transpose1d",
     "conv_transpose2d",
@@ -42,6 +44,7 @@ __all__ = [
     "im2col",
     "pack",
     "pack_transpose",
+    "qlinear_conv",
     "set_num_threads",
     "show_config",
     "unfold",

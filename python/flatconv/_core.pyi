@@ -30,6 +30,21 @@ def conv(
     algorithm: str,
     workspace_limit: int,
 ) -> NDArray[Any]: ...
+def conv_bytes(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    x_zero_point: int,
+    weight_zero_points: NDArray[np.int32],
+    stride: tuple[int, ...],
+    padding: str | tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    channels_last: bool,
+    requantization: tuple[float, NDArray[np.float32], float, int, np.dtype[Any], NDArray[np.int32] | None] | None,
+    out: NDArray[Any] | None,
+    threads: int,
+    workspace_limit: int,
+) -> NDArray[Any]: ...
 def conv_transpose(
     x: NDArray[Any],
     weight: NDArray[Any],

@@ -104,7 +104,14 @@ enum { /* algorithm */
 enum { /* operation */
        FLATCONV_OPERATION_CONV = 0,
        FLATCONV_OPERATION_INPUT_GRADIENT = 1,
-       FLATCONV_OPERATION_WEIGHT_GRADIENT = 2
+       FLATCONV_OPERATION_WEIGHT_GRADIENT = 2,
+       FLATCONV_OPERATION_CONV_INTEGER = 3,
+       FLATCONV_OPERATION_QLINEAR_CONV = 4
+};
+
+enum { /* byte type */
+       FLATCONV_INT8 = 0,
+       FLATCONV_UINT8 = 1
 };
 
 /* What becomes of each output, last of all: for CLIP, `a` is the least and `b` the most. */
@@ -228,6 +235,47 @@ FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_conv_weight_gradient(co
                                                                               flatconv_const_array dy,
                                                                               flatconv_array dweight,
                                                                               const flatconv_options* options);
+
+/* The arrays of a convolution of bytes, each with the number that stands for 0 in it. */
+typedef struct flatconv_byte_arrays {
+    size_t struct_size;
+    flatconv_const_array x;
+    flatconv_const_array weight;
+    int32_t x_type; /* FLATCONV_INT8 or FLATCONV_UINT8 */
+    int32_t weight_type;
+    int32_t x_zero_point;                    /* a number of x's type; padding holds it */
+    flatconv_const_array weight_zero_points; /* int32_t, one for each output channel, or null: 0 */
+    flatconv_array y;
+} flatconv_byte_arrays;
+
+/* How sums become bytes again. */
+typedef struct flatconv_requantization {
+    size_t struct_size;
+    float x_scale;
+    flatconv_const_array weight_scales; /* float, one for each output channel, or null: 1 */
+    float y_scale;
+    int32_t y_zero_point; /* a number of y's type */
+    int32_t y_type;
+    flatconv_const_array bias; /* int32_t, one for each output channel, or null */
+} flatconv_requantization;
+
+/* Gives every field its default value: no arrays, uint8 but for the weights, which are int8, zero points of 0, scales
+ * of 1. Pass the struct's size. */
+FLATCONV_API void flatconv_byte_arrays_init(flatconv_byte_arrays* arrays, size_t struct_size);
+FLATCONV_API void flatconv_requantization_init(flatconv_requantization* requantization, size_t struct_size);
+
+/* y = convolution of (x - x_zero_point) with (weight - weight_zero_points), exact modulo 2^32, in int32_t: ONNX's
+ * ConvInteger. Of the problem, dtype is not used; it has no activation, is not transposed, and padded with zeros. */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_conv_integer(const flatconv_problem* problem,
+                                                                      const flatconv_byte_arrays* arrays,
+                                                                      const flatconv_options* options);
+
+/* The same, + bias, as bytes: ONNX's QLinearConv. With scale = x_scale * weight_scale / y_scale, all in float,
+ * y = saturate(round_half_even((float)(sum + bias) * scale) + y_zero_point). */
+FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_qlinear_conv(const flatconv_problem* problem,
+                                                                      const flatconv_byte_arrays* arrays,
+                                                                      const flatconv_requantization* requantization,
+                                                                      const flatconv_options* options);
 
 /* The most memory that such an operation works in, when the arrays are dense and aligned. */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem,

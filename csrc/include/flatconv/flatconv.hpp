@@ -230,7 +230,52 @@ FLATCONV_API Status conv_input_gradient(const ConvProblem& problem, const ConstA
 FLATCONV_API Status conv_weight_gradient(const ConvProblem& problem, const ConstArray& x, const ConstArray& dy,
                                          const Array& dweight, const Options& options = {}) noexcept;
 
-enum class Operation { conv, input_gradient, weight_gradient };
+// ---------------------------------------------------------------------------------------------------------------
+// Integers
+
+/// The types of bytes: ONNX's tensor(int8) and tensor(uint8).
+enum class ByteType { int8, uint8 };
+
+/// What a convolution of bytes reads: x and weight, each with the number that stands for 0 in it.
+struct ByteInputs {
+    ConstArray x{};
+    ConstArray weight{};
+    ByteType x_type = ByteType::uint8;
+    ByteType weight_type = ByteType::int8;
+    std::int32_t x_zero_point = 0;    // a number of x's type; padding holds it
+    ConstArray weight_zero_points{};  // int32, one for each output channel, numbers of weight's type; null: 0
+};
+
+/// How sums become bytes again.
+struct Requantization {
+    float x_scale = 1;
+    ConstArray weight_scales{};  // float, one for each output channel; null: 1
+    float y_scale = 1;
+    std::int32_t y_zero_point = 0;  // a number of y's type
+    ByteType y_type = ByteType::uint8;
+    ConstArray bias{};  // int32, one for each output channel; null: none
+};
+
+/// y = convolution of (x - x_zero_point) with (weight - weight_zero_points), in int32: ONNX's ConvInteger. Sums are
+/// exact modulo 2^32. Of the problem, `dtype` is not used; it is neither transposed nor has it an activation, and its
+/// padding mode is `zeros`. There is one algorithm.
+FLATCONV_API Status conv_integer(const ConvProblem& problem, const ByteInputs& inputs, const Array& y,
+                                 const Options& options = {}) noexcept;
+
+/// The same, + bias, as bytes: ONNX's QLinearConv. With the scale of a channel, in float arithmetic,
+///
+///     scale = x_scale * weight_scale / y_scale
+///     y = saturate(round_half_even(float(sum + bias) * scale) + y_zero_point)
+///
+/// to the bit on every instruction set.
+FLATCONV_API Status qlinear_conv(const ConvProblem& problem, const ByteInputs& inputs,
+                                 const Requantization& requantization, const Array& y,
+                                 const Options& options = {}) noexcept;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Workspaces and packed layers
+
+enum class Operation { conv, input_gradient, weight_gradient, conv_integer, qlinear_conv };
 
 /// The most memory that an operation works in, in bytes, for all threads together, when the arrays are dense and
 /// aligned to their elements. (Weights in another order are copied, those of a transposed convolution always, and so
@@ -310,7 +355,8 @@ FLATCONV_API Status fold(const ConvProblem& problem, const void* regions, const 
 FLATCONV_API int get_num_threads() noexcept;
 FLATCONV_API Status set_num_threads(int threads) noexcept;
 
-/// One compiled instruction set: a name ("portable", "avx2", "avx512", "neon"), and its micro-kernel's tile.
+/// One compiled instruction set: a name ("portable", "avx2", "avx512", "avx512_vnni", "neon"), and its micro-kernel's
+/// tile.
 struct IsaInfo {
     const char* name;
     bool usable;       // this CPU and operating system can run it
