@@ -40,7 +40,9 @@ PADDING_MODES = numbers_of("class PaddingMode")
 ALGORITHMS = {"auto": 0} | numbers_of("class Algorithm")
 ACTIVATIONS = numbers_of("Kind")
 CODES = {ValueError: 1, OverflowError: 2, MemoryError: 3}  # StatusCode
-OPERATIONS = ("conv", "input_gradient", "weight_gradient", "packed", "im2col", "col2im", "unfold", "fold")
+FLOAT_OPERATIONS = ("conv", "input_gradient", "weight_gradient", "packed", "im2col", "col2im", "unfold", "fold")
+OPERATIONS = (*FLOAT_OPERATIONS, "conv_integer", "qlinear_conv")
+BYTE_TYPES = numbers_of("class ByteType")
 
 
 def by_axis(value: Any, rank: int, absent: int) -> tuple[int, ...]:
@@ -60,6 +62,9 @@ class Call:
     transposed: bool = False
     given: Mapping[str, np.ndarray] = field(default_factory=dict)  # bias, residual; dy or regions
     run: Mapping[str, Any] = field(default_factory=dict)  # algorithm, threads, workspace_limit, activation
+    zero_points: tuple[int, int] = (0, 0)  # of x and of y, for bytes
+    scales: tuple[float, float] = (1, 1)
+    y_type: str = "uint8"
 
     @property
     def rank(self) -> int:
@@ -71,6 +76,8 @@ class Call:
         shapes = {"x": self.x.shape, "weight": self.weight.shape}
         kernel, dy, regions = self.weight.shape[2:], self.given.get("dy"), self.given.get("regions")
         geometry, run = dict(self.geometry), dict(self.run)
+        x_zero, y_zero = self.x.dtype.type(self.zero_points[0]), np.dtype(self.y_type).type(self.zero_points[1])
+        weight_zeros = self.given.get("weight_zero_point")
         calls: dict[str, Callable[[], np.ndarray]] = {
             "conv": lambda: getattr(flatconv, name)(self.x, self.weight, **self.given, **geometry, **run),
             "input_gradient": lambda: getattr(grad, f"{name}_input")(shapes["x"], self.weight, dy, **geometry, **run),
@@ -80,6 +87,15 @@ class Call:
             "col2im": lambda: flatconv.col2im(regions, shapes["x"], kernel, **geometry),
             "unfold": lambda: flatconv.unfold(self.x, kernel, **geometry),
             "fold": lambda: flatconv.fold(regions, shapes["x"][2:], kernel, **geometry),
+            "conv_integer": lambda: flatconv.conv_integer(
+                self.x, self.weight, x_zero_point=x_zero, weight_zero_point=weight_zeros, **geometry, **run
+            ),
+            "qlinear_conv": lambda: flatconv.qlinear_conv(
+                *(self.x, np.float32(self.scales[0]), x_zero, self.weight, self.given["weight_scale"], weight_zeros),
+                *(np.float32(self.scales[1]), y_zero, self.given["bias"]),
+                **geometry,
+                **run,
+            ),
         }
         return calls[self.operation]()
 
@@ -109,16 +125,20 @@ class Call:
             "unfold": ("x",),
             "col2im": ("regions",),
             "fold": ("regions",),
+            "conv_integer": ("x", "weight", "weight_zero_point"),
+            "qlinear_conv": ("x", "weight", "weight_zero_point", "weight_scale", "bias"),
         }.get(self.operation, ("x", "weight", "bias", "residual"))
         arrays = [{"x": self.x, "weight": self.weight, **self.given}.get(each) for each in reads]
+        if self.x.dtype.name in BYTE_TYPES:
+            arrays[2] = arrays[2].astype(np.int32)
         contents = [b"" if each is None else self._content(each) for each in arrays]
-        sizes = [len(content) for content in contents] + [0] * (4 - len(contents))
+        sizes = [len(content) for content in contents] + [0] * (5 - len(contents))
         integers = (
             OPERATIONS.index(self.operation),
             ALGORITHMS[run.get("algorithm", "auto")],
             run.get("threads", 0),
             run.get("workspace_limit", -1),
-            DTYPES[self.x.dtype.name],
+            DTYPES.get(self.x.dtype.name, 0),
             rank,
             self.x.shape[0],
             self.x.shape[1],
@@ -137,7 +157,9 @@ class Call:
             ACTIVATIONS[name],
         )
         low, high = (*map(float, bounds), 0.0, 0.0)[:2]
-        header = struct.pack(f"={len(integers)}q2d6q", *integers, low, high, self.x.itemsize, *sizes, result_bytes)
+        types = [BYTE_TYPES.get(name, 0) for name in (self.x.dtype.name, self.weight.dtype.name, self.y_type)]
+        header = struct.pack(f"={len(integers)}q2d5q2d", *integers, low, high, *types, *self.zero_points, *self.scales)
+        header += struct.pack("=7q", self.x.itemsize, *sizes, result_bytes)
         return header + b"".join(content + bytes(-len(content) % 8) for content in contents)
 
     def _content(self, array: np.ndarray) -> bytes:
@@ -203,6 +225,32 @@ def computing_calls(dtype: str) -> Iterator[Call]:
         yield Call(
             "input_gradient", normal(1, 3, 9, 11), normal(5, 3, 3, 3), geometry, given={"dy": normal(1, 5, 10, 13)}
         )
+
+
+def byte_calls() -> Iterator[Call]:
+    """Both operations on bytes, of every pair of types, for every rank."""
+    rng = np.random.default_rng(1)
+
+    def numbers(dtype: str, *shape: int) -> np.ndarray:
+        return rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+    for rank, geometries in GEOMETRIES.items():
+        size, kernel = {1: ((61,), (5,)), 2: ((13, 22), (4, 3)), 3: ((5, 6, 9), (2, 3, 3))}[rank]
+        for geometry in geometries:
+            for x_type in BYTE_TYPES:
+                for weight_type in BYTE_TYPES:
+                    call = {
+                        "x": numbers(x_type, 2, 36, *size),
+                        "weight": numbers(weight_type, 20, 36 // geometry.get("groups", 1), *kernel),
+                        "geometry": geometry,
+                        "run": {"threads": 2},
+                        "zero_points": (17, 5),
+                    }
+                    zeros = numbers(weight_type, 20)
+                    yield Call("conv_integer", **call, given={"weight_zero_point": zeros})
+                    scale = np.float32(rng.uniform(0.001, 0.1, 20))
+                    given = {"weight_zero_point": zeros, "weight_scale": scale, "bias": numbers("int32", 20) >> 12}
+                    yield Call("qlinear_conv", **call, given=given, scales=(0.25, 4), y_type=weight_type)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -298,16 +346,17 @@ def replay(command: list[str | Path], isa: str, records: list[bytes], directory:
 
 
 def check_results(command: list[str | Path], isas: list[str], dtype: str, directory: Path) -> None:
-    calls = list(computing_calls(dtype))
+    calls = list(byte_calls() if dtype == "bytes" else computing_calls(dtype))
     expected = [np.ascontiguousarray(call.python()) for call in calls]
-    assert {call.operation for call in calls} == set(OPERATIONS)
+    operations = {call.operation for call in calls}
+    assert operations == set(OPERATIONS) - set(FLOAT_OPERATIONS) if dtype == "bytes" else set(FLOAT_OPERATIONS)
     records = [call.record(result.nbytes) for call, result in zip(calls, expected, strict=True)]
     for isa in isas:
         for call, result, outcome in zip(calls, expected, replay(command, isa, records, directory), strict=True):
             assert outcome == (0, result.tobytes()), f"{call.operation} of rank {call.rank} by {isa}: {call.geometry}"
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [*DTYPES, "bytes"])
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_results(consumer: str, dtype: str, consumers: Path, tmp_path: Path) -> None:
     usable = [each["name"] for each in _core.instruction_sets() if each["usable"]]
@@ -315,7 +364,7 @@ def test_results(consumer: str, dtype: str, consumers: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [*DTYPES, "bytes"])
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_results_on_aarch64(consumer: str, dtype: str, consumers_on_aarch64: Path, tmp_path: Path) -> None:
     check_results([*AARCH64, consumers_on_aarch64 / consumer], ["neon", "portable"], dtype, tmp_path)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONV, INPUT_GRADIENT, WEIGHT_GRADIENT, PACKED, IM2COL, COL2IM, UNFOLD, FOLD };
+enum { CONV, INPUT_GRADIENT, WEIGHT_GRADIENT, PACKED, IM2COL, COL2IM, UNFOLD, FOLD, CONV_INTEGER, QLINEAR_CONV };
 
 struct call_header {
     int64_t operation, algorithm, threads, workspace_limit;
@@ -20,14 +20,16 @@ struct call_header {
     int64_t transposed, output_padding[3];
     int64_t activation;
     double activation_a, activation_b;
+    int64_t x_type, weight_type, y_type, x_zero_point, y_zero_point; /* of bytes */
+    double x_scale, y_scale;
     int64_t element_bytes;
-    int64_t array_bytes[4]; /* what the operation reads, in its order; 0 for none */
+    int64_t array_bytes[5]; /* what the operation reads, in its order; 0 for none */
     int64_t result_bytes;
 };
 
 struct call {
     struct call_header header;
-    const void* arrays[4];
+    const void* arrays[5];
     void* result;
 };
 
@@ -55,7 +57,7 @@ static inline char* read_file(const char* path, size_t* size) {
 static inline const char* read_call(const char* from, struct call* call) {
     memcpy(&call->header, from, sizeof call->header);
     from += sizeof call->header;
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 5; ++i) {
         const int64_t bytes = call->header.array_bytes[i];
         call->arrays[i] = bytes ? from : NULL;
         from += (bytes + 7) / 8 * 8;

@@ -30,6 +30,30 @@ static flatconv_problem problem_of(const struct call_header* header) {
     return problem;
 }
 
+static flatconv_status* run_on_bytes(const flatconv_problem* problem, const struct call* call,
+                                     const flatconv_options* options) {
+    const struct call_header* const header = &call->header;
+    flatconv_byte_arrays arrays;
+    flatconv_byte_arrays_init(&arrays, sizeof arrays);
+    arrays.x.data = call->arrays[0];
+    arrays.weight.data = call->arrays[1];
+    arrays.weight_zero_points.data = call->arrays[2];
+    arrays.y.data = call->result;
+    arrays.x_type = (int32_t)header->x_type;
+    arrays.weight_type = (int32_t)header->weight_type;
+    arrays.x_zero_point = (int32_t)header->x_zero_point;
+    if (header->operation == CONV_INTEGER) return flatconv_conv_integer(problem, &arrays, options);
+    flatconv_requantization requantization;
+    flatconv_requantization_init(&requantization, sizeof requantization);
+    requantization.x_scale = (float)header->x_scale;
+    requantization.y_scale = (float)header->y_scale;
+    requantization.y_zero_point = (int32_t)header->y_zero_point;
+    requantization.y_type = (int32_t)header->y_type;
+    requantization.weight_scales.data = call->arrays[3];
+    requantization.bias.data = call->arrays[4];
+    return flatconv_qlinear_conv(problem, &arrays, &requantization, options);
+}
+
 static flatconv_status* run(const struct call* call) {
     const struct call_header* const header = &call->header;
     const flatconv_problem problem = problem_of(header);
@@ -59,6 +83,8 @@ static flatconv_status* run(const struct call* call) {
         case COL2IM: return flatconv_col2im(&problem, a.data, result, &options);
         case UNFOLD: return flatconv_unfold(&problem, a, result.data, element_bytes, &options);
         case FOLD: return flatconv_fold(&problem, a.data, result, &options);
+        case CONV_INTEGER:
+        case QLINEAR_CONV: return run_on_bytes(&problem, call, &options);
         default: break;
     }
     flatconv_packed_conv* packed = NULL;

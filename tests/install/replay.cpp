@@ -32,6 +32,23 @@ flatconv::ConvProblem problem_of(const call_header& header) {
     return problem;
 }
 
+flatconv::Status run_on_bytes(const flatconv::ConvProblem& problem, const call& call,
+                              const flatconv::Options& options) {
+    const call_header& header = call.header;
+    flatconv::ByteInputs inputs;
+    inputs.x = call.arrays[0], inputs.weight = call.arrays[1];
+    inputs.x_type = flatconv::ByteType(header.x_type), inputs.weight_type = flatconv::ByteType(header.weight_type);
+    inputs.x_zero_point = std::int32_t(header.x_zero_point);
+    inputs.weight_zero_points = call.arrays[2];
+    if (header.operation == CONV_INTEGER) return conv_integer(problem, inputs, call.result, options);
+    flatconv::Requantization requantization;
+    requantization.x_scale = float(header.x_scale), requantization.y_scale = float(header.y_scale);
+    requantization.weight_scales = call.arrays[3], requantization.bias = call.arrays[4];
+    requantization.y_zero_point = std::int32_t(header.y_zero_point);
+    requantization.y_type = flatconv::ByteType(header.y_type);
+    return qlinear_conv(problem, inputs, requantization, call.result, options);
+}
+
 flatconv::Status run(const call& call) {
     const flatconv::ConvProblem problem = problem_of(call.header);
     const auto element_bytes = std::size_t(call.header.element_bytes);
@@ -40,7 +57,9 @@ flatconv::Status run(const call& call) {
     options.threads = int(call.header.threads);
     options.work_per_thread = 0;
     if (call.header.workspace_limit >= 0) options.workspace_limit = std::size_t(call.header.workspace_limit);
-    const auto [a, b, bias, residual] = call.arrays;
+    const auto* const a = call.arrays[0];
+    const auto* const b = call.arrays[1];
+    const auto *const bias = call.arrays[2], *const residual = call.arrays[3];
     switch (call.header.operation) {
         case CONV: return conv(problem, {a, b, bias, residual}, call.result, options);
         case INPUT_GRADIENT: return conv_input_gradient(problem, a, b, call.result, options);
@@ -49,6 +68,8 @@ flatconv::Status run(const call& call) {
         case COL2IM: return col2im(problem, a, call.result, options);
         case UNFOLD: return unfold(problem, a, call.result, element_bytes, options);
         case FOLD: return fold(problem, a, call.result, options);
+        case CONV_INTEGER:
+        case QLINEAR_CONV: return run_on_bytes(problem, call, options);
         default: break;
     }
     flatconv::PackedConv packed;
