@@ -24,6 +24,7 @@ struct PixelBlocking {
           shape(request.shape),
           packing(wanted_packing),
           x_aligned(request.x_aligned),
+          half(half_kernels<T>(request)),
           in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
           keeps_sums(!request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
@@ -40,6 +41,7 @@ struct PixelBlocking {
     const ConvShape shape;
     const Packing packing;
     const bool x_aligned;
+    const HalfKernels<T>* const half;  // of x, y and the residual; or null
     const bool in_place;       // the image itself is the region matrix
     const bool keeps_sums;     // until they are finished, because y has no rows of pixels to hold them
     const std::int64_t block;  // of depth
@@ -69,7 +71,8 @@ struct PixelBlocking {
         return {tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
                          blocks * (cost::tile + cost::store * tile_rows * tile_vectors)) +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
-                    cost::pack * packed * depth + cost::weight * double(rows) * depth + 4 * cost::finish * sums,
+                    cost::pack * packed * depth + cost::weight * double(rows) * depth +
+                    (half ? cost::pad : 4 * cost::finish) * sums,
                 (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(block) + sums};
     }
 

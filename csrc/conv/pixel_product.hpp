@@ -24,11 +24,11 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
-          y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp) {}
+          y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.layout, shape_, task_.box, arrays_.x.byte_strides,
-                                        blocking_.x_aligned, workspace_.blocks);
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, shape_, task_.box,
+                                        arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         PaddedChannels<T> padded(padding, blocking_.layout, shape_, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         if (blocking_.in_place) {
@@ -52,8 +52,15 @@ class PixelTask {
             depth += length;
         } while (depth < shape_.depth);
         if (!workspace_.sums) return;
-        for (std::int64_t r = 0; r < task_.rows; ++r)
-            y_.scatter(r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
+        const auto line = std::ptrdiff_t(task_.box.size[2]);
+        for (std::int64_t r = 0; r < task_.rows; ++r) {
+            T* const sums = workspace_.sums + r * sums_stride();
+            if (blocking_.half) {
+                y_.store_row(blocking_.kernels, r, sums, line);
+            } else {
+                y_.scatter(r, sums, line);
+            }
+        }
     }
 
   private:
@@ -136,7 +143,7 @@ class PixelTask {
     std::ptrdiff_t sums_stride() const { return std::ptrdiff_t(blocking_.vectors * blocking_.kernels.lanes); }
 
     void multiply_block(std::int64_t depth, std::int64_t length) {
-        const bool finishes = !workspace_.sums && depth + length == shape_.depth;
+        const bool finishes = (!workspace_.sums || blocking_.half) && depth + length == shape_.depth;
         const Epilogue<T> epilogue = y_.epilogue(0, 0);
         multiply<T>(blocking_.kernels, {{weights_.data + depth, weights_.stride},
                                         task_.rows,

@@ -56,7 +56,9 @@ struct [[nodiscard]] Status {
 // ---------------------------------------------------------------------------------------------------------------
 // Problems
 
-enum class DType { float32, float64 };
+/// What the arrays hold. float16 (IEEE 754 binary16) and bfloat16 (the upper half of a float32) are for storage: they are
+/// read as float32, computed with as float32, bounds of an activation included, and rounded once, to nearest even.
+enum class DType { float32, float64, float16, bfloat16 };
 
 /// Where the amounts of padding come from.
 enum class PaddingRule {
