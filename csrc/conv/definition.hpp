@@ -3,7 +3,7 @@
 #define FLATCONV_CONV_DEFINITION_HPP
 
 #include "conv/algorithm.hpp"
-#include "conv/stored.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 

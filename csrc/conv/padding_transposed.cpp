@@ -9,9 +9,9 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
-#include "conv/stored.hpp"
 #include "conv/transposed.hpp"
 #include "problem/padding.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 

@@ -13,9 +13,9 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
-#include "conv/stored.hpp"
 #include "conv/transposed_phases.hpp"
 #include "gemm/weights.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 

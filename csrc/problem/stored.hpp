@@ -1,7 +1,7 @@
 // Elements of arrays as numbers, one by one, whatever the arrays hold; for the definitions of results, and for what need
 // not be fast.
-#ifndef FLATCONV_CONV_STORED_HPP
-#define FLATCONV_CONV_STORED_HPP
+#ifndef FLATCONV_PROBLEM_STORED_HPP
+#define FLATCONV_PROBLEM_STORED_HPP
 
 #include <flatconv/flatconv.hpp>
 
