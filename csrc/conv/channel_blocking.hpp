@@ -43,10 +43,10 @@ struct ChannelBlocking {
     const HalfKernels<T>* const half_panels;  // of weights that tasks pack; or null
     const bool x_aligned;
     const HalfKernels<T>* const half;  // of x, y and the residual; or null
-    const bool in_place;       // pixels are read from the image
-    const bool transposes;     // sums become rows of pixels
-    const std::int64_t block;  // of depth
-    const std::int64_t ring;   // padded channels that are kept at a time
+    const bool in_place;               // pixels are read from the image
+    const bool transposes;             // sums become rows of pixels
+    const std::int64_t block;          // of depth
+    const std::int64_t ring;           // padded channels that are kept at a time
     const ConvShape band_shape;
     const BandPlan bands;
     const BandLayout layout;

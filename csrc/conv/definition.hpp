@@ -38,7 +38,7 @@ Number<Stored> finished(Number<Stored> sum, const Activation& activation, const 
     if (arrays.residual.data) {
         const ByteStrides& to = arrays.residual.byte_strides;
         sum += load<Stored>(arrays.residual.data,
-                       image * to[0] + channel * to[1] + at[0] * to[2] + at[1] * to[3] + at[2] * to[4]);
+                            image * to[0] + channel * to[1] + at[0] * to[2] + at[1] * to[3] + at[2] * to[4]);
     }
     return activated(activation, sum);
 }

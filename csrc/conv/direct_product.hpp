@@ -139,9 +139,7 @@ class DirectTask {
     }
 
     /// Whether sums are finished where they are kept, and need only be copied.
-    bool copies(const OutputBand<T>& y) const {
-        return blocking_.half || (blocking_.y_in_rows && !y.has_residual());
-    }
+    bool copies(const OutputBand<T>& y) const { return blocking_.half || (blocking_.y_in_rows && !y.has_residual()); }
 
     /// From the sums that were kept to y.
     void bring_home(const OutputBand<T>& y) const {

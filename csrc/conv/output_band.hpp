@@ -119,13 +119,14 @@ class OutputBand {
 
     bool has_residual() const { return residual_ != nullptr; }
 
-    /// Brings the sums of one row, to which the epilogue has been applied, to a y that holds halves. Lines of pixels are
-    /// `sums_stride` apart.
+    /// Brings the sums of one row, to which the epilogue has been applied, to a y that holds halves. Lines of pixels
+    /// are `sums_stride` apart.
     void store_row(const Kernels<T>& kernels, std::int64_t row, T* sums, std::ptrdiff_t sums_stride) const {
         const auto [planes, lines, cols] = box_.size;
         const bool one_line = sums_stride == cols && y_strides_[3] == cols * y_strides_[4];
         for (std::int64_t d = 0; d < planes; ++d, sums += lines * sums_stride) {
-            for (std::int64_t h = 0; residual_ && h < lines; ++h) add_residual(kernels, row, d, h, sums + h * sums_stride);
+            for (std::int64_t h = 0; residual_ && h < lines; ++h)
+                add_residual(kernels, row, d, h, sums + h * sums_stride);
             half_->narrow({sums, sums_stride, one_line ? 1 : lines, one_line ? lines * cols : cols,
                            y_ + row * y_strides_[1] + d * y_strides_[2], y_strides_[3], y_strides_[4]});
         }

@@ -42,10 +42,10 @@ struct PixelBlocking {
     const Packing packing;
     const bool x_aligned;
     const HalfKernels<T>* const half;  // of x, y and the residual; or null
-    const bool in_place;       // the image itself is the region matrix
-    const bool keeps_sums;     // until they are finished, because y has no rows of pixels to hold them
-    const std::int64_t block;  // of depth
-    const std::int64_t ring;   // padded channels that are kept at a time
+    const bool in_place;               // the image itself is the region matrix
+    const bool keeps_sums;             // until they are finished, because y has no rows of pixels to hold them
+    const std::int64_t block;          // of depth
+    const std::int64_t ring;           // padded channels that are kept at a time
     const BandPlan bands;
     const BandLayout layout;
     const std::int64_t vectors;         // of the largest box

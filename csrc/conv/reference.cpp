@@ -97,9 +97,8 @@ class ReferencePlan final : public ConvPlan {
             runtime.executor, participants_, shape_.batch * channels,
             [&](int, std::int64_t task) {
                 const std::int64_t image = task / channels, channel = task % channels;
-                with_stored(dtype_, [&](auto stored) {
-                    run_channel<decltype(stored)>(arrays, runtime, image, channel);
-                });
+                with_stored(dtype_,
+                            [&](auto stored) { run_channel<decltype(stored)>(arrays, runtime, image, channel); });
             },
             &runtime.cancellation);
     }

@@ -62,8 +62,8 @@ void for_each_index(const Extent& sizes, const Body& body) {
 
 /// One pixel of the transpose gathers, channel by channel, the kernel elements that lie a whole number of strides off.
 template <typename Stored>
-Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime, std::int64_t image,
-                   std::int64_t channel, const Extent& at) {
+Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime,
+                                std::int64_t image, std::int64_t channel, const Extent& at) {
     const ConvShape& shape = request.shape;
     const std::int64_t group = channel / shape.in_channels, row = channel % shape.in_channels;
     Sum<Number<Stored>> sum;
@@ -88,8 +88,8 @@ Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& ar
 
 /// One weight's gradient sums over all images and output positions. `arrays.weight` is dy.
 template <typename Stored>
-Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime, std::int64_t row,
-                  std::int64_t channel, const Extent& tap) {
+Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime,
+                               std::int64_t row, std::int64_t channel, const Extent& tap) {
     const ConvShape& shape = request.shape;
     const std::int64_t x_channel = row / shape.out_channels * shape.in_channels + channel;
     Sum<Number<Stored>> sum;

@@ -161,7 +161,8 @@ Status sum_images(const ConvShape& shape, const ChannelMatrix& matrix, const std
     const Parts parts(shape, participants, rounds ? piece : std::numeric_limits<std::int64_t>::max());
     const Extent most = parts.most_pixels(shape);
     const std::int64_t kept = rounds ? most[0] * most[1] * most[2] * std::int64_t(sizeof(float)) : 0;
-    const AlignedBuffer memory = rounds ? AlignedBuffer(std::size_t(kept) * std::size_t(participants)) : AlignedBuffer();
+    const AlignedBuffer memory =
+        rounds ? AlignedBuffer(std::size_t(kept) * std::size_t(participants)) : AlignedBuffer();
     if (rounds && !memory.data()) return {StatusCode::out_of_memory, "out of memory for the sums"};
     const std::int64_t total = shape.batch * shape.in_channels * parts.count;
     // Small ones together, but so that everyone has some.

@@ -5,7 +5,6 @@
 #include "conv/transposed.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -39,8 +38,8 @@ std::int64_t row_stride(const ConvShape& phase) {
 template <typename T>
 class PhaseWeights {
   public:
-    PhaseWeights(const ConvShape& shape, const std::vector<PhasePlan>& phases, const ConstArray& weight,
-                 DType dtype, std::int64_t* tap_offsets, T* rows)
+    PhaseWeights(const ConvShape& shape, const std::vector<PhasePlan>& phases, const ConstArray& weight, DType dtype,
+                 std::int64_t* tap_offsets, T* rows)
         : shape_(shape), phases_(phases), weight_(weight), dtype_(dtype), tap_offsets_(tap_offsets), rows_(rows) {
         const ByteStrides& strides = weight.byte_strides;
         for (const auto& [phase, part, plan, at, packed] : phases) {

@@ -178,8 +178,8 @@ class WeightGradientPlan final : public ConvPlan {
             const std::int64_t end = std::min(lanes, cols - col);
             if (half_) {
                 widen_transposed(kernels_, end, count, to, lanes,
-                                 [&](std::int64_t r, std::int64_t rows, std::int64_t c, std::int64_t length,
-                                     T* numbers, std::int64_t stride) {
+                                 [&](std::int64_t r, std::int64_t rows, std::int64_t c, std::int64_t length, T* numbers,
+                                     std::int64_t stride) {
                                      half_->widen({from + r * channel_stride + c * step, channel_stride, step, rows,
                                                    length, numbers, stride});
                                  });
@@ -227,8 +227,8 @@ class WeightGradientPlan final : public ConvPlan {
         const bool rows_are_neighbours =
             is_dense(shape_.kernel, strides, bytes) && (shape_.in_channels == 1 || strides[1] == shape_.taps * bytes);
         if (half_ && rows_are_neighbours) {
-            narrow_transposed(kernels_, *half_, sums, sum_stride_, part.rows, part.cols,
-                              first + part.first_row * bytes, strides[0]);
+            narrow_transposed(kernels_, *half_, sums, sum_stride_, part.rows, part.cols, first + part.first_row * bytes,
+                              strides[0]);
             return;
         }
         if (rows_are_neighbours && is_aligned<T>(first, strides[0])) {

@@ -69,12 +69,11 @@ void widen_panel(const Kernels<T>& kernels, const HalfKernels<T>& half, const We
         });
         return;
     }
-    widen_transposed(kernels, rows.count, depth, packed, width,
-                     [&](std::int64_t r, std::int64_t count, std::int64_t d, std::int64_t length, T* to,
-                         std::int64_t to_stride) {
-                         widen_rows(half, sizes, strides, {rows.first + r * strides[0], count}, first + d, length, to,
-                                    to_stride);
-                     });
+    widen_transposed(
+        kernels, rows.count, depth, packed, width,
+        [&](std::int64_t r, std::int64_t count, std::int64_t d, std::int64_t length, T* to, std::int64_t to_stride) {
+            widen_rows(half, sizes, strides, {rows.first + r * strides[0], count}, first + d, length, to, to_stride);
+        });
 }
 
 }  // namespace

@@ -195,7 +195,8 @@ void add_kernel_row(const RowTaps& row, Range taps, std::byte* line, const std::
     };
     const auto add_padding = [&](Range run) {
         if (row.shape.padding_mode == PaddingMode::zeros) return;
-        row.each_repeated(run, [&](std::int64_t tap, std::int64_t pixel) { add_to<Stored>(line + pixel, element(tap)); });
+        row.each_repeated(run,
+                          [&](std::int64_t tap, std::int64_t pixel) { add_to<Stored>(line + pixel, element(tap)); });
     };
     row.split(taps, add_pixels, add_padding);
 }
@@ -245,7 +246,7 @@ void write_transposed_regions(const ConvShape& shape, const std::byte* x, const 
 
 template <typename Stored>
 RegionSums<Stored>::RegionSums(const ConvShape& shape, const std::byte* regions, const ByteStrides& strides,
-                          const ImagePart& part)
+                               const ImagePart& part)
     : shape_(shape), regions_(regions), strides_(strides), part_(part), size_(shape.input) {
     const std::size_t axis = part.axis;
     low_[axis] = part.first;

@@ -1,4 +1,5 @@
-// Numbers of 16 bits, and their conversions by bit arithmetic: the definition, and the way where no instruction does it.
+// Numbers of 16 bits, and their conversions by bit arithmetic: the definition, and the way where no instruction does
+// it.
 #ifndef FLATCONV_KERNELS_HALF_HPP
 #define FLATCONV_KERNELS_HALF_HPP
 

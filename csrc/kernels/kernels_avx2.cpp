@@ -42,7 +42,9 @@ struct Avx2Float {
     static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm256_maskstore_ps(p, first(n), v); }
 
     static constexpr bool masks_halves = false;
-    static FLATCONV_INLINE __m128i load_halves(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+    static FLATCONV_INLINE __m128i load_halves(const void* p) {
+        return _mm_loadu_si128(static_cast<const __m128i*>(p));
+    }
     static FLATCONV_INLINE void store_halves(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
     static FLATCONV_INLINE Vector widen(Float16, const void* p) { return _mm256_cvtph_ps(load_halves(p)); }
     static FLATCONV_INLINE void narrow(Float16, Vector v, void* p) {

@@ -108,8 +108,11 @@ struct Avx512Double {
 }  // namespace
 
 extern const KernelSet avx512_kernel_set;
-const KernelSet avx512_kernel_set = {"avx512", cpu_avx2_fma | cpu_avx512, make_kernels<Avx512Float>(),
-                                     make_kernels<Avx512Double>(), make_half_kernels<Avx512Float, Float16>(),
+const KernelSet avx512_kernel_set = {"avx512",
+                                     cpu_avx2_fma | cpu_avx512,
+                                     make_kernels<Avx512Float>(),
+                                     make_kernels<Avx512Double>(),
+                                     make_half_kernels<Avx512Float, Float16>(),
                                      make_half_kernels<Avx512Float, BFloat16>()};
 
 }  // namespace flatconv

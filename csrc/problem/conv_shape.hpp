@@ -63,9 +63,7 @@ inline bool is_half(DType dtype) noexcept { return dtype == DType::float16 || dt
 /// The others are computed with in double.
 inline bool computes_in_float(DType dtype) noexcept { return dtype == DType::float32 || is_half(dtype); }
 
-inline std::int64_t element_bytes(DType dtype) noexcept {
-    return is_half(dtype) ? 2 : dtype == DType::float32 ? 4 : 8;
-}
+inline std::int64_t element_bytes(DType dtype) noexcept { return is_half(dtype) ? 2 : dtype == DType::float32 ? 4 : 8; }
 
 }  // namespace flatconv
 

@@ -1,5 +1,5 @@
-// Elements of arrays as numbers, one by one, whatever the arrays hold; for the definitions of results, and for what need
-// not be fast.
+// Elements of arrays as numbers, one by one, whatever the arrays hold; for the definitions of results, and for what
+// need not be fast.
 #ifndef FLATCONV_PROBLEM_STORED_HPP
 #define FLATCONV_PROBLEM_STORED_HPP
 
