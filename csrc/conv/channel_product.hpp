@@ -122,18 +122,23 @@ class ChannelTask {
             } else {
                 y_.finish_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
             }
+        } else if (blocking_.half && y_.is_one_line()) {
+            // What is transposed is still in the first-level cache when it is rounded.
+            constexpr std::int64_t at_once = 64;
+            for (std::int64_t p = 0; p < pixels; p += at_once) {
+                const std::int64_t cols = std::min(at_once, pixels - p);
+                blocking_.kernels.transpose({sums + p * sums_stride(), sums_stride(), cols, rows, workspace_.rows,
+                                             std::ptrdiff_t(cols), &epilogue});
+                y_.store_line(blocking_.kernels, row, rows, p, cols, workspace_.rows, std::ptrdiff_t(cols));
+            }
         } else {
             blocking_.kernels.transpose({sums, sums_stride(), pixels, rows, workspace_.rows, std::ptrdiff_t(pixels),
                                          blocking_.half ? &epilogue : nullptr});
             const auto line = std::ptrdiff_t(task_.box.size[2]);
-            for (std::int64_t r = 0; r < rows; ++r) {
-                T* const of_row = workspace_.rows + r * pixels;
-                if (blocking_.half) {
-                    y_.store_row(blocking_.kernels, row + r, of_row, line);
-                } else {
-                    y_.scatter(row + r, of_row, line);
-                }
+            if (blocking_.half) {
+                return y_.store_rows(blocking_.kernels, row, rows, workspace_.rows, std::ptrdiff_t(pixels), line);
             }
+            for (std::int64_t r = 0; r < rows; ++r) y_.scatter(row + r, workspace_.rows + r * pixels, line);
         }
     }
 

@@ -143,11 +143,13 @@ class DirectTask {
 
     /// From the sums that were kept to y.
     void bring_home(const OutputBand<T>& y) const {
+        if (blocking_.half) {
+            return y.store_rows(blocking_.kernels, 0, shape_.out_channels, workspace_.sums, sums_channel_stride(),
+                                sums_line_stride());
+        }
         for (std::int64_t r = 0; r < shape_.out_channels; ++r) {
-            T* const sums = workspace_.sums + r * sums_channel_stride();
-            if (blocking_.half) {
-                y.store_row(blocking_.kernels, r, sums, sums_line_stride());
-            } else if (copies(y)) {
+            const T* const sums = workspace_.sums + r * sums_channel_stride();
+            if (copies(y)) {
                 blocking_.kernels.copy_block({sums, sums_line_stride(), 1, box_.size[1], box_.size[2], y.row(r),
                                               std::ptrdiff_t(shape_.output[2])});
             } else {

@@ -36,7 +36,7 @@ class OutputBand {
         epilogue_ = {bias, nullptr, 0, clamp.applies, clamp.low, clamp.high};
         if (!residual_) return;
         if (half) {
-            // That it is added, and what follows, is left to store_row and store_pixels.
+            // That it is added, and what follows, is left to store_line, store_rows and store_pixels.
             epilogue_.clamps = false;
         } else {
             epilogue_.residual = reinterpret_cast<const T*>(residual_);
@@ -119,16 +119,45 @@ class OutputBand {
 
     bool has_residual() const { return residual_ != nullptr; }
 
-    /// Brings the sums of one row, to which the epilogue has been applied, to a y that holds halves. Lines of pixels
-    /// are `sums_stride` apart.
-    void store_row(const Kernels<T>& kernels, std::int64_t row, T* sums, std::ptrdiff_t sums_stride) const {
+    /// Whether all pixels of the box are as far apart as two neighbours, in y and in the residual.
+    bool is_one_line() const {
+        const auto one_line = [&](const ByteStrides& strides) {
+            const auto [planes, lines, cols] = box_.size;
+            return (planes == 1 || strides[2] == lines * strides[3]) &&
+                   (planes * lines == 1 || strides[3] == cols * strides[4]);
+        };
+        return one_line(y_strides_) && (!residual_ || one_line(residual_strides_));
+    }
+
+    /// Brings the sums of some rows, to which the epilogue has been applied, to a y that holds halves and is one line:
+    /// those of `cols` pixels from `pixel` on. `sums_stride` leads from row to row.
+    void store_line(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, std::int64_t pixel,
+                    std::int64_t cols, T* sums, std::ptrdiff_t sums_stride) const {
+        for (std::int64_t r = 0; residual_ && r < rows; ++r) {
+            const std::byte* added = residual_ + (row + r) * residual_strides_[1] + pixel * residual_strides_[4];
+            add_residual(kernels, added, cols, sums + r * sums_stride);
+        }
+        half_->narrow({sums, sums_stride, rows, cols, y_ + row * y_strides_[1] + pixel * y_strides_[4], y_strides_[1],
+                       y_strides_[4]});
+    }
+
+    /// The same for all pixels of the box. Lines of them are `line_stride` apart.
+    void store_rows(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, T* sums, std::ptrdiff_t sums_stride,
+                    std::ptrdiff_t line_stride) const {
         const auto [planes, lines, cols] = box_.size;
-        const bool one_line = sums_stride == cols && y_strides_[3] == cols * y_strides_[4];
-        for (std::int64_t d = 0; d < planes; ++d, sums += lines * sums_stride) {
-            for (std::int64_t h = 0; residual_ && h < lines; ++h)
-                add_residual(kernels, row, d, h, sums + h * sums_stride);
-            half_->narrow({sums, sums_stride, one_line ? 1 : lines, one_line ? lines * cols : cols,
-                           y_ + row * y_strides_[1] + d * y_strides_[2], y_strides_[3], y_strides_[4]});
+        if (line_stride == cols && is_one_line()) {
+            return store_line(kernels, row, rows, 0, box_.pixels(), sums, sums_stride);
+        }
+        for (std::int64_t r = row; r < row + rows; ++r, sums += sums_stride) {
+            for (std::int64_t d = 0; d < planes; ++d) {
+                T* const plane = sums + d * lines * line_stride;
+                for (std::int64_t h = 0; residual_ && h < lines; ++h) {
+                    const std::byte* added = residual_ + r * residual_strides_[1] + offset(residual_strides_, d, h);
+                    add_residual(kernels, added, cols, plane + h * line_stride);
+                }
+                half_->narrow({plane, line_stride, lines, cols, y_ + r * y_strides_[1] + d * y_strides_[2],
+                               y_strides_[3], y_strides_[4]});
+            }
         }
     }
 
@@ -164,15 +193,14 @@ class OutputBand {
     static constexpr std::int64_t most_added = 256;  // of the residual at a time
 
     /// Adds a line of the residual's halves to sums that have their bias, and applies the activation.
-    void add_residual(const Kernels<T>& kernels, std::int64_t row, std::int64_t d, std::int64_t h, T* sums) const {
+    void add_residual(const Kernels<T>& kernels, const std::byte* line, std::int64_t cols, T* sums) const {
         T added[most_added];
-        const std::byte* from = residual_ + row * residual_strides_[1] + offset(residual_strides_, d, h);
-        for (std::int64_t w = 0; w < box_.size[2]; w += most_added) {
-            const std::int64_t cols = std::min(most_added, box_.size[2] - w);
-            half_->widen({from + w * residual_strides_[4], 0, residual_strides_[4], 1, cols, added, 0});
+        for (std::int64_t w = 0; w < cols; w += most_added) {
+            const std::int64_t count = std::min(most_added, cols - w);
+            half_->widen({line + w * residual_strides_[4], 0, residual_strides_[4], 1, count, added, 0});
             // What is added first to every sum of a row is called a bias.
             const Epilogue<T> rest{added, nullptr, 0, clamp_.applies, clamp_.low, clamp_.high};
-            kernels.finish_rows({sums + w, 0, 1, cols, sums + w, 0, &rest});
+            kernels.finish_rows({sums + w, 0, 1, count, sums + w, 0, &rest});
         }
     }
 
