@@ -31,7 +31,7 @@ def rounded(array, dtype):
 
 
 @given(st.data())
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_convolutions(isa, data):
     dtype = data.draw(st.sampled_from(HALVES))
     problem = data.draw(problems(dtypes=(dtype,), layouts=LAYOUTS))
@@ -81,7 +81,7 @@ def test_layers(isa, rng, dtype, channels, rows, kernel, size, options, channels
     ).astype(dtype)
     out_last = weight.transpose(2, 3, 1, 0).copy().transpose(3, 2, 0, 1)
     for algorithm in ("im2col", "implicit", "channels", "direct"):
-        for kernels in (weight, np.asfortranarray(weight), out_last, weight[:, ::-1].copy()[:, ::-1]):
+        for kernels in (weight, out_last, weight[:, ::-1].copy()[:, ::-1]):
             y = conv2d(x, kernels, bias, **options, residual=residual, algorithm=algorithm)
             oracles.assert_same_bits(y, expected)
         oracles.assert_same_bits(pack(weight, bias, **options, algorithm=algorithm)(x, residual), expected)
@@ -90,7 +90,7 @@ def test_layers(isa, rng, dtype, channels, rows, kernel, size, options, channels
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 2)])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ["contiguous", "sliced", "channels_last"])
 def test_transposes_and_gradients(isa, rng, dtype, rank, stride, dilation, layout):
     def data(*shape):
         return READABLE[layout](rng.standard_normal(shape).astype(dtype))
@@ -165,7 +165,8 @@ def test_sums_of_regions_are_kept_for_a_part_of_a_large_image_at_a_time():
 def test_every_number_passes_as_it_is(isa, dtype, algorithm):
     x = np.arange(2**16, dtype=np.uint16).view(dtype).reshape(1, 2**8, 2**8)
     y = conv2d(x, np.ones((1, 1, 1, 1), dtype), algorithm=algorithm)
-    oracles.assert_same_bits(y, np.where(x == 0, dtype(0), x))  # no sum is -0
+    with np.errstate(invalid="ignore"):
+        oracles.assert_same_bits(y, np.where(x == 0, dtype(0), x))  # no sum is -0
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -208,6 +209,10 @@ def test_promotion(rng):
     assert conv2d(x.astype(np.float16), weight.astype(np.float16), activation="relu").dtype == np.float16
     with pytest.raises(TypeError, match=r"x \(float16\) and weight \(bfloat16\) .* pass x.astype\(np.float32\)"):
         conv2d(x.astype(np.float16), weight.astype(bfloat16))
+    layer = pack(weight.astype(bfloat16))
+    with pytest.raises(TypeError, match=r"x.astype\(ml_dtypes.bfloat16\), or pack weight.astype\(np.float32\)"):
+        layer(x.astype(np.float16))
+    oracles.assert_same_bits(layer(np.ones((3, 8, 8), np.uint8)), layer(np.ones((3, 8, 8), bfloat16)))
 
 
 @pytest.mark.parametrize("dtype", HALVES)
