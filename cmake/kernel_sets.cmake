@@ -26,7 +26,7 @@ flatconv_target_has(__aarch64__ FLATCONV_TARGET_AARCH64)
 
 flatconv_add_kernel_set(portable)
 if(FLATCONV_TARGET_X86_64)
-  flatconv_add_kernel_set(avx2 -mavx2 -mfma)
+  flatconv_add_kernel_set(avx2 -mavx2 -mfma -mf16c)
   flatconv_add_kernel_set(avx512 -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512)
 elseif(FLATCONV_TARGET_AARCH64)
   flatconv_add_kernel_set(neon)

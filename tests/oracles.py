@@ -98,7 +98,7 @@ def assert_same_bits(actual, expected):
     """Same shape, dtype and bits; every NaN is as good as any other, +0 and -0 differ."""
     assert actual.shape == expected.shape
     assert actual.dtype == expected.dtype
-    integers = np.uint32 if actual.dtype == np.float32 else np.uint64
+    integers = np.dtype(f"u{actual.dtype.itemsize}")
     actual, expected = np.ascontiguousarray(actual), np.ascontiguousarray(expected)
     differ = (actual.view(integers) != expected.view(integers)) & ~(np.isnan(actual) & np.isnan(expected))
     if differ.any():

@@ -58,7 +58,7 @@ SURVIVES = """
     isas = [each["name"] for each in _core.instruction_sets() if each["usable"]]
     for isa in isas:
         _core.set_isa(isa)
-        for dtype in (np.float32, np.float64):
+        for dtype in (np.float16, np.float32, np.float64):
             for width in (*range(1, 20), 31, 33, 47, 49, 64, 65, 97):
                 check(dtype, (1, 2, 3, width + 2), (3, 2, 3, 3), {})
                 check(dtype, (2, 3, 2, width), (1 + width, 3, 1, 1), {})
@@ -73,14 +73,14 @@ SURVIVES = """
             check(dtype, (2, 3, 201), (5, 3, 9), {"padding": 4, "stride": 2})
             check(dtype, (2, 2, 5, 6, 19), (5, 2, 3, 2, 3), {"padding": 1, "dilation": (1, 2, 1)})
 
-    for dtype in (np.uint8, np.int16, np.float32, np.float64, np.complex128):
+    for dtype in (np.uint8, np.int16, np.float16, np.float32, np.float64, np.complex128):
         for at_end in (False, True):
             for padding in (0, 2):
                 x = guarded(rng.integers(0, 9, (2, 3, 9, 10)).astype(dtype), at_end)
                 regions = im2col(x, (3, 2), 2, padding, threads=3)
                 assert np.array_equal(regions, im2col(x.copy(), (3, 2), 2, padding, threads=1))
                 assert np.array_equal(unfold(x, (3, 2), 1, padding, 2, threads=3), regions.swapaxes(1, 2))
-                if regions.dtype in (np.float32, np.float64):
+                if regions.dtype in (np.float16, np.float32, np.float64):
                     held = guarded(regions, at_end)
                     image = col2im(held, x.shape, (3, 2), 2, padding, threads=3)
                     assert np.array_equal(image, col2im(regions, x.shape, (3, 2), 2, padding, threads=1))

@@ -101,7 +101,12 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
 DType dtype_of(const py::array& array) {
     if (py::isinstance<py::array_t<float>>(array)) return DType::float32;
     if (py::isinstance<py::array_t<double>>(array)) return DType::float64;
-    throw py::type_error("arrays must be float32 or float64");
+    const py::dtype dtype = array.dtype();
+    constexpr int half = 23;  // NumPy's number of float16, for which pybind11 has no name
+    if (dtype.num() == half && dtype.byteorder() == '=') return DType::float16;
+    // The type of another package, ml_dtypes, to which NumPy gives a number at run time.
+    if (dtype.kind() == 'V' && dtype.attr("name").cast<std::string>() == "bfloat16") return DType::bfloat16;
+    throw py::type_error("arrays must be float32, float64, float16 or bfloat16");
 }
 
 ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last) {

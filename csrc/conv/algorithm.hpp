@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 
 #include "conv/runtime.hpp"
 #include "gemm/weights.hpp"
@@ -18,7 +19,7 @@ namespace flatconv {
 /// How the weights come. Not part of a result, only of the time that it takes.
 enum class WeightForm {
     strided,  // in any order: packed in each call
-    rows,     // can be read where they lie; see gemm/weights.hpp
+    rows,     // can be read where they lie, as what is computed with; see gemm/weights.hpp
     packed,   // by the caller, once for many calls
 };
 
@@ -39,6 +40,27 @@ struct PlanRequest {
     bool x_pixels_dense;  // and all pixels of a channel are consecutive elements
     bool y_in_rows;       // the same of y, and of the residual if there is one
 };
+
+/// How the arrays are read and written where they hold halves; else null. Then they hold T.
+template <typename T>
+const HalfKernels<T>* half_kernels(const KernelSet& kernels, DType dtype) noexcept {
+    if constexpr (std::is_same_v<T, float>) {
+        if (dtype == DType::float16) return &kernels.float16;
+        if (dtype == DType::bfloat16) return &kernels.bfloat16;
+    }
+    return nullptr;
+}
+
+template <typename T>
+const HalfKernels<T>* half_kernels(const PlanRequest& request) noexcept {
+    return half_kernels<T>(*request.kernels, request.dtype);
+}
+
+/// The same of weights alone: rows and packed ones are what is computed with already.
+template <typename T>
+const HalfKernels<T>* half_weights(const PlanRequest& request) noexcept {
+    return request.weights == WeightForm::strided ? half_kernels<T>(request) : nullptr;
+}
 
 /// The arrays of one call, all with explicit strides. `bias.data` and `residual.data` may be null.
 struct ConvArrays {

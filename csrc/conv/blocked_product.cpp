@@ -114,7 +114,7 @@ class BlockedPlan final : public ConvPlan {
 
 template <template <typename> class Way, typename... Choices>
 std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request, Choices... choices) {
-    if (request.dtype == DType::float32) return std::make_unique<BlockedPlan<float, Way>>(request, choices...);
+    if (computes_in_float(request.dtype)) return std::make_unique<BlockedPlan<float, Way>>(request, choices...);
     return std::make_unique<BlockedPlan<double, Way>>(request, choices...);
 }
 

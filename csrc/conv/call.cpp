@@ -53,10 +53,10 @@ bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes
 
 /// What the plan may know of the arrays: not where they are, but how they can be read.
 void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanRequest& request) {
+    if (arrays.packed) request.weights = WeightForm::packed;
+    if (is_half(request.dtype)) return;
     const std::int64_t bytes = element_bytes(request.dtype);
-    if (arrays.packed) {
-        request.weights = WeightForm::packed;
-    } else {
+    if (!arrays.packed) {
         const WeightSizes weights = weight_sizes(request.shape);
         const bool in_rows = request.dtype == DType::float32 ? lies_in_rows<float>(weights, arrays.weight)
                                                              : lies_in_rows<double>(weights, arrays.weight);
@@ -91,8 +91,9 @@ Status describe(Task task, const ConvProblem& problem, const Options& options, P
     if (!request.kernels) return unusable_isa();
     request.dtype = problem.dtype;
     request.activation = problem.activation;
-    request.weights = WeightForm::rows;
-    request.x_aligned = request.x_pixels_dense = request.y_in_rows = true;
+    const bool as_they_lie = !is_half(problem.dtype);
+    request.weights = as_they_lie ? WeightForm::rows : WeightForm::strided;
+    request.x_aligned = request.x_pixels_dense = request.y_in_rows = as_they_lie;
     const ConvShape& shape = request.shape;
     const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
                         double(std::max<std::int64_t>(shape.depth, 1));

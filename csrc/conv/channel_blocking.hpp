@@ -18,7 +18,9 @@ struct ChannelBlocking {
           shape(request.shape),
           panels(weight_sizes(shape), kernels),
           weights(request.weights),
+          half_panels(half_weights<T>(request)),
           x_aligned(request.x_aligned),
+          half(half_kernels<T>(request)),
           in_place(request.x_aligned && reads_pixels_in_place(shape)),
           transposes(request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
@@ -38,11 +40,13 @@ struct ChannelBlocking {
     const ConvShape shape;
     const PanelLayout panels;
     const WeightForm weights;
+    const HalfKernels<T>* const half_panels;  // of weights that tasks pack; or null
     const bool x_aligned;
-    const bool in_place;       // pixels are read from the image
-    const bool transposes;     // sums become rows of pixels
-    const std::int64_t block;  // of depth
-    const std::int64_t ring;   // padded channels that are kept at a time
+    const HalfKernels<T>* const half;  // of x, y and the residual; or null
+    const bool in_place;               // pixels are read from the image
+    const bool transposes;             // sums become rows of pixels
+    const std::int64_t block;          // of depth
+    const std::int64_t ring;           // padded channels that are kept at a time
     const ConvShape band_shape;
     const BandPlan bands;
     const BandLayout layout;

@@ -24,12 +24,12 @@ class ChannelTask {
           band_box_(blocking.band_box(task_.box)),
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
-          y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row,
-             operands.clamp) {}
+          y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row, operands.clamp,
+             blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.layout, blocking_.band_shape, band_box_,
-                                        arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,
+                                        band_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         const PixelGrid<T> pixels = blocking_.in_place ? image_pixels() : band_pixels();
@@ -94,8 +94,8 @@ class ChannelTask {
         const auto vectors = int(width / blocking_.kernels.lanes);
         const T* weights = workspace_.panel;
         if (weights) {
-            pack_panel(blocking_.kernels, weight_sizes(shape_), arrays_.weight, task_.group, panel, depth, length,
-                       workspace_.panel);
+            pack_panel(blocking_.kernels, blocking_.half_panels, weight_sizes(shape_), arrays_.weight, task_.group,
+                       panel, depth, length, workspace_.panel);
         } else {
             weights = operands_.panels + blocking_.panels.at(task_.group, panel) + depth * width;
         }
@@ -112,17 +112,33 @@ class ChannelTask {
     void finish_panel(std::int64_t row) {
         const std::int64_t pixels = task_.box.pixels();
         const std::int64_t rows = std::min(blocking_.panels.width, task_.rows - row);
-        const T* sums = workspace_.sums + row;
+        T* sums = workspace_.sums + row;
+        const Epilogue<T> epilogue = y_.epilogue(row, 0);
         if (blocking_.transposes) {
-            const Epilogue<T> epilogue = y_.epilogue(row, 0);
             blocking_.kernels.transpose({sums, sums_stride(), pixels, rows, y_.row(row), y_.row_stride(), &epilogue});
         } else if (y_.has_channels_innermost()) {
-            y_.finish_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
+            if (blocking_.half) {
+                y_.store_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
+            } else {
+                y_.finish_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
+            }
+        } else if (blocking_.half && y_.is_one_line()) {
+            // What is transposed is still in the first-level cache when it is rounded.
+            constexpr std::int64_t at_once = 64;
+            for (std::int64_t p = 0; p < pixels; p += at_once) {
+                const std::int64_t cols = std::min(at_once, pixels - p);
+                blocking_.kernels.transpose({sums + p * sums_stride(), sums_stride(), cols, rows, workspace_.rows,
+                                             std::ptrdiff_t(cols), &epilogue});
+                y_.store_line(blocking_.kernels, row, rows, p, cols, workspace_.rows, std::ptrdiff_t(cols));
+            }
         } else {
-            blocking_.kernels.transpose(
-                {sums, sums_stride(), pixels, rows, workspace_.rows, std::ptrdiff_t(pixels), nullptr});
-            for (std::int64_t r = 0; r < rows; ++r)
-                y_.scatter(row + r, workspace_.rows + r * pixels, std::ptrdiff_t(task_.box.size[2]));
+            blocking_.kernels.transpose({sums, sums_stride(), pixels, rows, workspace_.rows, std::ptrdiff_t(pixels),
+                                         blocking_.half ? &epilogue : nullptr});
+            const auto line = std::ptrdiff_t(task_.box.size[2]);
+            if (blocking_.half) {
+                return y_.store_rows(blocking_.kernels, row, rows, workspace_.rows, std::ptrdiff_t(pixels), line);
+            }
+            for (std::int64_t r = 0; r < rows; ++r) y_.scatter(row + r, workspace_.rows + r * pixels, line);
         }
     }
 

@@ -2,17 +2,15 @@
 #ifndef FLATCONV_CONV_DEFINITION_HPP
 #define FLATCONV_CONV_DEFINITION_HPP
 
-#include <cstring>
-
 #include "conv/algorithm.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 
-template <typename T>
-T load(const void* data, std::int64_t offset) {
-    T value;
-    std::memcpy(&value, static_cast<const std::byte*>(data) + offset, sizeof value);
-    return value;
+/// An element of the weight or the bias: those of a packed layer are what is computed with.
+template <typename Stored>
+Number<Stored> load_parameter(const ConvArrays& arrays, const void* data, std::int64_t offset) {
+    return arrays.packed ? load<Number<Stored>>(data, offset) : load<Stored>(data, offset);
 }
 
 template <typename T>
@@ -29,16 +27,18 @@ T activated(const Activation& activation, T value) {
 }
 
 /// activation(sum + bias + residual), for one output.
-template <typename T>
-T finished(T sum, const Activation& activation, const ConvArrays& arrays, std::int64_t image, std::int64_t channel,
-           const Extent& at) {
-    T bias = 0;
-    if (arrays.bias.data) bias += load<T>(arrays.bias.data, channel * arrays.bias.byte_strides[0]);
+template <typename Stored>
+Number<Stored> finished(Number<Stored> sum, const Activation& activation, const ConvArrays& arrays, std::int64_t image,
+                        std::int64_t channel, const Extent& at) {
+    Number<Stored> bias = 0;
+    if (arrays.bias.data) {
+        bias += load_parameter<Stored>(arrays, arrays.bias.data, channel * arrays.bias.byte_strides[0]);
+    }
     sum += bias;
     if (arrays.residual.data) {
         const ByteStrides& to = arrays.residual.byte_strides;
-        sum += load<T>(arrays.residual.data,
-                       image * to[0] + channel * to[1] + at[0] * to[2] + at[1] * to[3] + at[2] * to[4]);
+        sum += load<Stored>(arrays.residual.data,
+                            image * to[0] + channel * to[1] + at[0] * to[2] + at[1] * to[3] + at[2] * to[4]);
     }
     return activated(activation, sum);
 }

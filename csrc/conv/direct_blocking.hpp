@@ -17,6 +17,7 @@ struct DirectBlocking {
         : kernels(kernels_of<T>(*request.kernels)),
           shape(request.shape),
           x_aligned(request.x_aligned),
+          half(half_kernels<T>(request)),
           flattens(shape.output[2] <= kernels.lanes && shape.output[1] > 1),
           band_shape(flattens ? shape : with_all_rows(shape)),
           shares_rows(!flattens && shape.stride[1] == shape.dilation[1]),
@@ -33,6 +34,7 @@ struct DirectBlocking {
     const Kernels<T>& kernels;
     const ConvShape shape;
     const bool x_aligned;
+    const HalfKernels<T>* const half;  // of x, y and the residual; or null
     /// Rows that are shorter than a vector are convolved as one, together with what lies between them in the band.
     const bool flattens;
     const ConvShape band_shape;  // the rows of its bands follow each other as in the image

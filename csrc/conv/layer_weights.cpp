@@ -82,7 +82,7 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
 }
 
 template <typename T>
-Status LayerWeights::pack(const std::vector<Part>& parts, const KernelSet& set, const ConstArray& bias) {
+Status LayerWeights::pack(const std::vector<Part>& parts, DType dtype, const KernelSet& set, const ConstArray& bias) {
     const Kernels<T>& kernels = kernels_of<T>(set);
     Checked elements;
     for (const Part& part : parts) elements = elements + packed_elements(part.sizes, kernels);
@@ -92,7 +92,8 @@ Status LayerWeights::pack(const std::vector<Part>& parts, const KernelSet& set, 
     memory_ = AlignedBuffer(place<T>(parts, set, nullptr));
     if (!memory_.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
     place<T>(parts, set, memory_.data());
-    pack_bias(bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
+    const HalfKernels<T>* const half = half_kernels<T>(set, dtype);
+    pack_bias(half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const WeightSizes& all = parts[i].sizes;
         const PanelLayout layout(all, kernels);
@@ -100,9 +101,9 @@ Status LayerWeights::pack(const std::vector<Part>& parts, const KernelSet& set, 
         T* row = writable<T>(parts_[i].rows);
         for (std::int64_t group = 0; group < all.groups; ++group) {
             const auto [sizes, weight, group_stride] = parts[i].of_group(group);
-            for (std::int64_t r = 0; r < sizes.out_channels; ++r, row += stride) pack_row(sizes, weight, r, row);
+            for (std::int64_t r = 0; r < sizes.out_channels; ++r, row += stride) pack_row(half, sizes, weight, r, row);
             for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                pack_panel(kernels, sizes, weight, 0, panel, 0, layout.depth,
+                pack_panel(kernels, half, sizes, weight, 0, panel, 0, layout.depth,
                            writable<T>(parts_[i].panels) + layout.at(group, panel));
             }
         }
@@ -118,7 +119,8 @@ Status LayerWeights::pack(const std::vector<Part>& parts, const KernelSet& set, 
 Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
                           const ConstArray& weight, const ConstArray& bias) {
     const std::vector<Part> parts = parts_of(task, shape, weight);
-    return dtype == DType::float32 ? pack<float>(parts, kernels, bias) : pack<double>(parts, kernels, bias);
+    const auto pack_parts = computes_in_float(dtype) ? &LayerWeights::pack<float> : &LayerWeights::pack<double>;
+    return (this->*pack_parts)(parts, dtype, kernels, bias);
 }
 
 }  // namespace flatconv

@@ -32,7 +32,7 @@ class LayerWeights {
     static std::vector<Part> parts_of(Task task, const ConvShape& shape, const ConstArray& weight);
 
     template <typename T>
-    Status pack(const std::vector<Part>& parts, const KernelSet& kernels, const ConstArray& bias);
+    Status pack(const std::vector<Part>& parts, DType dtype, const KernelSet& kernels, const ConstArray& bias);
 
     template <typename T>
     std::size_t place(const std::vector<Part>& parts, const KernelSet& kernels, std::byte* start);

@@ -59,13 +59,15 @@ struct OperandWorkspace {
     }
 };
 
-/// Dense, and never −0: a sum of −0, which depends on what underflowed on the way, becomes 0 like all others.
+/// Dense, and never −0: a sum of −0, which depends on what underflowed on the way, becomes 0 like all others. `half`
+/// reads a bias of halves; else it is null.
 template <typename T>
-void pack_bias(const ConstArray& bias, std::int64_t rows, T* packed) noexcept {
+void pack_bias(const HalfKernels<T>* half, const ConstArray& bias, std::int64_t rows, T* packed) noexcept {
     const auto* from = static_cast<const std::byte*>(bias.data);
     for (std::int64_t row = 0; row < rows; ++row) {
         T value = 0;
-        if (from) std::memcpy(&value, from + row * bias.byte_strides[0], sizeof(T));
+        if (from && half) half->widen({from + row * bias.byte_strides[0], 0, 0, 1, 1, &value, 0});
+        if (from && !half) std::memcpy(&value, from + row * bias.byte_strides[0], sizeof(T));
         packed[row] = value + T(0);
     }
 }
@@ -84,7 +86,8 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     }
     Carver carver(workspace);
     const OperandWorkspace<T> own(request, order, carver);
-    pack_bias(arrays.bias, sizes.rows(), own.bias);
+    const HalfKernels<T>* const half = half_weights<T>(request);
+    pack_bias(half_kernels<T>(request), arrays.bias, sizes.rows(), own.bias);
     if (order == WeightOrder::panels) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const PanelLayout layout(sizes, kernels);
@@ -92,7 +95,7 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
             runtime.executor, participants, sizes.groups * layout.panels(),
             [&](int, std::int64_t task) {
                 const std::int64_t group = task / layout.panels(), panel = task % layout.panels();
-                pack_panel(kernels, sizes, arrays.weight, group, panel, 0, layout.depth,
+                pack_panel(kernels, half, sizes, arrays.weight, group, panel, 0, layout.depth,
                            own.weights + layout.at(group, panel));
             },
             &runtime.cancellation);
@@ -105,7 +108,7 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
     parallel::for_each_task(
         runtime.executor, participants, sizes.rows(),
-        [&](int, std::int64_t row) { pack_row(sizes, arrays.weight, row, own.weights + row * stride); },
+        [&](int, std::int64_t row) { pack_row(half, sizes, arrays.weight, row, own.weights + row * stride); },
         &runtime.cancellation);
     return {{own.weights, stride}, nullptr, own.bias, clamp};
 }

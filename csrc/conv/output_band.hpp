@@ -15,10 +15,15 @@ namespace flatconv {
 template <typename T>
 class OutputBand {
   public:
-    /// `bias` is that of the task's first row on, never null.
+    /// `bias` is that of the task's first row on, never null. `half` writes y, and reads the residual, where they hold
+    /// halves; else it is null.
     OutputBand(const ConvShape& shape, const BandTask& task, const ConvArrays& arrays, const T* bias,
-               const Clamp<T>& clamp)
-        : box_(task.box), y_strides_(arrays.y.byte_strides), residual_strides_(arrays.residual.byte_strides) {
+               const Clamp<T>& clamp, const HalfKernels<T>* half)
+        : box_(task.box),
+          y_strides_(arrays.y.byte_strides),
+          residual_strides_(arrays.residual.byte_strides),
+          clamp_(clamp),
+          half_(half) {
         const std::int64_t row = task.group * shape.out_channels + task.first_row;
         const auto first = [&](const ByteStrides& strides) {
             return task.image * strides[0] + row * strides[1] + box_.first[0] * strides[2] +
@@ -28,9 +33,15 @@ class OutputBand {
         if (arrays.residual.data) {
             residual_ = static_cast<const std::byte*>(arrays.residual.data) + first(residual_strides_);
         }
-        epilogue_ = {
-            bias,      reinterpret_cast<const T*>(residual_), elements(residual_strides_[1]), clamp.applies, clamp.low,
-            clamp.high};
+        epilogue_ = {bias, nullptr, 0, clamp.applies, clamp.low, clamp.high};
+        if (!residual_) return;
+        if (half) {
+            // That it is added, and what follows, is left to store_line, store_rows and store_pixels.
+            epilogue_.clamps = false;
+        } else {
+            epilogue_.residual = reinterpret_cast<const T*>(residual_);
+            epilogue_.residual_stride = elements(residual_strides_[1]);
+        }
     }
 
     // Where the plan found `y_in_rows`: pixels are consecutive elements.
@@ -47,7 +58,8 @@ class OutputBand {
 
     /// Whether channels are neighbours in y and in the residual, so that whole vectors of them can be written.
     bool has_channels_innermost() const {
-        const auto innermost = [](const ByteStrides& strides, const void* data) {
+        const auto innermost = [&](const ByteStrides& strides, const void* data) {
+            if (half_) return strides[1] == half_bytes;
             if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0 || strides[1] != std::int64_t(sizeof(T))) {
                 return false;
             }
@@ -76,7 +88,78 @@ class OutputBand {
         }
     }
 
+    /// The same where y holds halves. `sums` are finished where they are.
+    void store_pixels(const Kernels<T>& kernels, T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
+                      std::int64_t rows) const {
+        T added[most_added];
+        Epilogue<T> part = epilogue_;
+        part.bias += row;
+        part.clamps = clamp_.applies;
+        part.residual_stride = std::ptrdiff_t(rows);
+        const std::int64_t at_once = residual_ ? most_added / rows : box_.size[2];
+        for (std::int64_t d = 0; d < box_.size[0]; ++d) {
+            for (std::int64_t h = 0; h < box_.size[1]; ++h) {
+                for (std::int64_t w = 0; w < box_.size[2]; w += at_once) {
+                    const std::int64_t pixels = std::min(at_once, box_.size[2] - w);
+                    if (residual_) {
+                        const std::byte* from =
+                            residual_ + offset(residual_strides_, d, h) + w * residual_strides_[4] + row * half_bytes;
+                        half_->widen({from, residual_strides_[4], half_bytes, pixels, rows, added, rows});
+                        part.residual = added;
+                    }
+                    kernels.finish_rows({sums, sums_stride, pixels, rows, sums, sums_stride, &part});
+                    half_->narrow({sums, sums_stride, pixels, rows,
+                                   y_ + offset(y_strides_, d, h) + w * y_strides_[4] + row * half_bytes, y_strides_[4],
+                                   half_bytes});
+                    sums += pixels * sums_stride;
+                }
+            }
+        }
+    }
+
     bool has_residual() const { return residual_ != nullptr; }
+
+    /// Whether all pixels of the box are as far apart as two neighbours, in y and in the residual.
+    bool is_one_line() const {
+        const auto one_line = [&](const ByteStrides& strides) {
+            const auto [planes, lines, cols] = box_.size;
+            return (planes == 1 || strides[2] == lines * strides[3]) &&
+                   (planes * lines == 1 || strides[3] == cols * strides[4]);
+        };
+        return one_line(y_strides_) && (!residual_ || one_line(residual_strides_));
+    }
+
+    /// Brings the sums of some rows, to which the epilogue has been applied, to a y that holds halves and is one line:
+    /// those of `cols` pixels from `pixel` on. `sums_stride` leads from row to row.
+    void store_line(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, std::int64_t pixel,
+                    std::int64_t cols, T* sums, std::ptrdiff_t sums_stride) const {
+        for (std::int64_t r = 0; residual_ && r < rows; ++r) {
+            const std::byte* added = residual_ + (row + r) * residual_strides_[1] + pixel * residual_strides_[4];
+            add_residual(kernels, added, cols, sums + r * sums_stride);
+        }
+        half_->narrow({sums, sums_stride, rows, cols, y_ + row * y_strides_[1] + pixel * y_strides_[4], y_strides_[1],
+                       y_strides_[4]});
+    }
+
+    /// The same for all pixels of the box. Lines of them are `line_stride` apart.
+    void store_rows(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, T* sums, std::ptrdiff_t sums_stride,
+                    std::ptrdiff_t line_stride) const {
+        const auto [planes, lines, cols] = box_.size;
+        if (line_stride == cols && is_one_line()) {
+            return store_line(kernels, row, rows, 0, box_.pixels(), sums, sums_stride);
+        }
+        for (std::int64_t r = row; r < row + rows; ++r, sums += sums_stride) {
+            for (std::int64_t d = 0; d < planes; ++d) {
+                T* const plane = sums + d * lines * line_stride;
+                for (std::int64_t h = 0; residual_ && h < lines; ++h) {
+                    const std::byte* added = residual_ + r * residual_strides_[1] + offset(residual_strides_, d, h);
+                    add_residual(kernels, added, cols, plane + h * line_stride);
+                }
+                half_->narrow({plane, line_stride, lines, cols, y_ + r * y_strides_[1] + d * y_strides_[2],
+                               y_strides_[3], y_strides_[4]});
+            }
+        }
+    }
 
     /// Finishes the sums of one row and brings them to y, wherever its pixels lie. Lines of pixels are `sums_stride`
     /// apart.
@@ -107,6 +190,20 @@ class OutputBand {
     }
 
   private:
+    static constexpr std::int64_t most_added = 256;  // of the residual at a time
+
+    /// Adds a line of the residual's halves to sums that have their bias, and applies the activation.
+    void add_residual(const Kernels<T>& kernels, const std::byte* line, std::int64_t cols, T* sums) const {
+        T added[most_added];
+        for (std::int64_t w = 0; w < cols; w += most_added) {
+            const std::int64_t count = std::min(most_added, cols - w);
+            half_->widen({line + w * residual_strides_[4], 0, residual_strides_[4], 1, count, added, 0});
+            // What is added first to every sum of a row is called a bias.
+            const Epilogue<T> rest{added, nullptr, 0, clamp_.applies, clamp_.low, clamp_.high};
+            kernels.finish_rows({sums + w, 0, 1, count, sums + w, 0, &rest});
+        }
+    }
+
     static std::ptrdiff_t elements(std::int64_t bytes) { return std::ptrdiff_t(bytes / std::int64_t(sizeof(T))); }
     static std::int64_t offset(const ByteStrides& strides, std::int64_t d, std::int64_t h) {
         return d * strides[2] + h * strides[3];
@@ -117,6 +214,8 @@ class OutputBand {
     const ByteStrides& residual_strides_;
     std::byte* y_;
     const std::byte* residual_ = nullptr;
+    const Clamp<T>& clamp_;
+    const HalfKernels<T>* const half_;
     Epilogue<T> epilogue_;
 };
 

@@ -5,13 +5,13 @@
 // before and after the image along the first axis, then along the next, each in row-major order. So each pixel adds up
 // in an order that depends neither on the pieces nor on threads.
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
 #include "conv/transposed.hpp"
 #include "problem/padding.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 
@@ -95,28 +95,29 @@ ConvShape shape_of(const Box& piece, const ConvShape& shape) {
     return part;
 }
 
-template <typename T>
+/// Pieces hold what y does. So where that is halves, each number is rounded when it is added.
+template <typename Stored>
 class RepeatedPaddingPlan final : public ConvPlan {
   public:
     RepeatedPaddingPlan(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, Status& status)
         : shape_(request.shape), channels_(shape_.groups * shape_.in_channels) {
         std::int64_t most_pixels = 0;
         const std::int64_t wished_pixels =
-            std::max<std::int64_t>(request.band_bytes / std::int64_t(sizeof(T)) / channels_, 1);
+            std::max<std::int64_t>(request.band_bytes / std::int64_t(sizeof(Stored)) / channels_, 1);
         for_each_slab(shape_, [&](const Box& slab) {
             for_each_piece(slab, wished_pixels, [&](const Box& piece) {
                 pieces_.push_back({piece, nullptr});
                 most_pixels = std::max(most_pixels, piece.pixels());
             });
         });
-        sum_bytes_ = round_up(channels_ * most_pixels * std::int64_t(sizeof(T)), std::int64_t(cache_line));
+        sum_bytes_ = round_up(channels_ * most_pixels * std::int64_t(sizeof(Stored)), std::int64_t(cache_line));
         request.reserved_bytes += sum_bytes_;
         request.shape.padding_mode = PaddingMode::zeros;
         if (status = plan_zero_padded(request, wanted, workspace_limit, image_); !status) return;
         include(*image_);
         for (auto& [piece, plan] : pieces_) {
             request.shape = shape_of(piece, shape_);
-            request.y_in_rows = true;
+            request.y_in_rows = !stored_as_half<Stored>;
             if (status = plan_zero_padded(request, wanted, workspace_limit, plan); !status) return;
             include(*plan);
         }
@@ -136,9 +137,9 @@ class RepeatedPaddingPlan final : public ConvPlan {
                 if (runtime.cancellation.poll()) return;
                 ConvArrays part = arrays;
                 part.x.data = static_cast<const std::byte*>(arrays.x.data) + image * arrays.x.byte_strides[0];
-                part.y = {workspace, dense_strides(channels_, piece.size, std::int64_t(sizeof(T)))};
+                part.y = {workspace, dense_strides(channels_, piece.size, std::int64_t(sizeof(Stored)))};
                 plan->run(part, runtime, workspace + sum_bytes_);
-                add(piece, reinterpret_cast<const T*>(workspace),
+                add(piece, reinterpret_cast<const Stored*>(workspace),
                     static_cast<std::byte*>(arrays.y.data) + image * arrays.y.byte_strides[0], arrays.y.byte_strides);
             }
         }
@@ -156,7 +157,7 @@ class RepeatedPaddingPlan final : public ConvPlan {
     }
 
     /// Adds every element of a piece to the pixel that it repeats.
-    void add(const Box& piece, const T* from, std::byte* image, const ByteStrides& strides) const {
+    void add(const Box& piece, const Stored* from, std::byte* image, const ByteStrides& strides) const {
         const auto source = [&](std::int64_t at, std::size_t axis) {
             return source_index(shape_.padding_mode, piece.first[axis] + at, shape_.input[axis]) * strides[axis + 2];
         };
@@ -166,10 +167,7 @@ class RepeatedPaddingPlan final : public ConvPlan {
                     std::byte* const line = image + c * strides[1] + source(d, 0) + source(h, 1);
                     for (std::int64_t w = 0; w < piece.size[2]; ++w) {
                         std::byte* const pixel = line + source(w, 2);
-                        T sum;
-                        std::memcpy(&sum, pixel, sizeof sum);
-                        sum += *from++;
-                        std::memcpy(pixel, &sum, sizeof sum);
+                        store<Stored>(pixel, 0, load<Stored>(pixel, 0) + load<Stored>(from++, 0));
                     }
                 }
             }
@@ -196,11 +194,10 @@ Status plan_transposed(PlanRequest request, Algorithm wanted, std::size_t worksp
     constexpr std::int64_t least_band_bytes = 1024;
     for (;; request.band_bytes /= 2) {
         Status status;
-        if (request.dtype == DType::float32) {
-            chosen = std::make_unique<RepeatedPaddingPlan<float>>(request, wanted, workspace_limit, status);
-        } else {
-            chosen = std::make_unique<RepeatedPaddingPlan<double>>(request, wanted, workspace_limit, status);
-        }
+        with_stored(request.dtype, [&](auto stored) {
+            using Plan = RepeatedPaddingPlan<decltype(stored)>;
+            chosen = std::make_unique<Plan>(request, wanted, workspace_limit, status);
+        });
         if (status || request.band_bytes <= least_band_bytes) return status;
     }
 }

@@ -24,6 +24,7 @@ struct PixelBlocking {
           shape(request.shape),
           packing(wanted_packing),
           x_aligned(request.x_aligned),
+          half(half_kernels<T>(request)),
           in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
           keeps_sums(!request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
@@ -40,10 +41,11 @@ struct PixelBlocking {
     const ConvShape shape;
     const Packing packing;
     const bool x_aligned;
-    const bool in_place;       // the image itself is the region matrix
-    const bool keeps_sums;     // until they are finished, because y has no rows of pixels to hold them
-    const std::int64_t block;  // of depth
-    const std::int64_t ring;   // padded channels that are kept at a time
+    const HalfKernels<T>* const half;  // of x, y and the residual; or null
+    const bool in_place;               // the image itself is the region matrix
+    const bool keeps_sums;             // until they are finished, because y has no rows of pixels to hold them
+    const std::int64_t block;          // of depth
+    const std::int64_t ring;           // padded channels that are kept at a time
     const BandPlan bands;
     const BandLayout layout;
     const std::int64_t vectors;         // of the largest box
@@ -53,6 +55,11 @@ struct PixelBlocking {
 
     std::int64_t tasks() const { return bands.tasks; }
     double cycles() const { return bands.cycles; }
+
+    /// Of so many rows, those whose sums are kept at a time: halves are rounded strip by strip, as soon as may be.
+    std::int64_t sum_rows(std::int64_t rows) const {
+        return half && shape.depth <= block ? std::min<std::int64_t>(rows, kernels.tile_rows) : rows;
+    }
 
   private:
     BandWork work(const Extent& box, std::int64_t rows) const {
@@ -65,12 +72,14 @@ struct PixelBlocking {
             double(ceil_div(rows, kernels.tile_rows)) * double(ceil_div(box[0] * box[1] * box[2], kernels.tile_cols));
         const PaddedSize padded = in_place ? PaddedSize{0, 0} : padded_size(shape, box);
         const double packed = packing == Packing::all ? pixels : pixels * crossing_share(shape, box, kernels.lanes);
-        const double sums = keeps_sums ? pixels * double(rows) : 0;
+        const double sums = keeps_sums ? pixels * double(rows) : 0,
+                     kept = keeps_sums ? pixels * double(sum_rows(rows)) : 0;
         return {tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
                          blocks * (cost::tile + cost::store * tile_rows * tile_vectors)) +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
-                    cost::pack * packed * depth + cost::weight * double(rows) * depth + 4 * cost::finish * sums,
-                (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(block) + sums};
+                    cost::pack * packed * depth + cost::weight * double(rows) * depth +
+                    (half ? cost::pad : 4 * cost::finish) * sums,
+                (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(block) + kept};
     }
 
     /// In the largest box; a smaller one has no more.
@@ -124,7 +133,9 @@ struct PixelWorkspace {
         regions = carver.take<VectorOperand<T>>(vectors);
         copies = carver.take<PixelCopy>((packed_vectors + 1) * lanes);
         copy_counts = carver.take<int>(packed_vectors);
-        sums = blocking.keeps_sums ? carver.take<T>(std::size_t(blocking.bands.rows) * vectors * lanes) : nullptr;
+        sums = blocking.keeps_sums
+                   ? carver.take<T>(std::size_t(blocking.sum_rows(blocking.bands.rows)) * vectors * lanes)
+                   : nullptr;
     }
 
     void prepare(const PixelBlocking<T>& blocking) const {

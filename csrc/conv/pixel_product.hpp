@@ -25,11 +25,11 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
-          y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp) {}
+          y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.layout, shape_, task_.box, arrays_.x.byte_strides,
-                                        blocking_.x_aligned, workspace_.blocks);
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, shape_, task_.box,
+                                        arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         PaddedChannels<T> padded(padding, blocking_.layout, shape_, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         if (blocking_.in_place) {
@@ -52,9 +52,10 @@ class PixelTask {
             multiply_block(depth, length);
             depth += length;
         } while (depth < shape_.depth);
-        if (!workspace_.sums) return;
-        for (std::int64_t r = 0; r < task_.rows; ++r)
+        if (!workspace_.sums || blocking_.half) return;
+        for (std::int64_t r = 0; r < task_.rows; ++r) {
             y_.scatter(r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
+        }
     }
 
   private:
@@ -103,14 +104,32 @@ class PixelTask {
     std::ptrdiff_t sums_stride() const { return std::ptrdiff_t(blocking_.vectors * blocking_.kernels.lanes); }
 
     void multiply_block(std::int64_t depth, std::int64_t length) {
-        const bool finishes = !workspace_.sums && depth + length == shape_.depth;
-        const Epilogue<T> epilogue = y_.epilogue(0, 0);
-        multiply<T>(blocking_.kernels, {{weights_.data + depth, weights_.stride},
-                                        task_.rows,
+        const bool last = depth + length == shape_.depth;
+        T* const y = workspace_.sums ? workspace_.sums : y_.row(0);
+        if (!blocking_.half || !last) {
+            return multiply_rows(0, task_.rows, depth, length, y, last && !workspace_.sums);
+        }
+        // A strip of rows at a time is rounded, while it is in the first-level cache. If it was begun here, too, all
+        // strips have the same memory.
+        const std::int64_t strip = even_tile(task_.rows, blocking_.kernels.tile_rows);
+        for (std::int64_t row = 0; row < task_.rows; row += strip) {
+            const std::int64_t rows = std::min(strip, task_.rows - row);
+            T* const sums = depth == 0 ? y : y + row * sums_stride();
+            multiply_rows(row, rows, depth, length, sums, true);
+            y_.store_rows(blocking_.kernels, row, rows, sums, sums_stride(), std::ptrdiff_t(task_.box.size[2]));
+        }
+    }
+
+    /// `to` is that of the first row.
+    void multiply_rows(std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t length, T* to,
+                       bool finishes) {
+        const Epilogue<T> epilogue = y_.epilogue(row, 0);
+        multiply<T>(blocking_.kernels, {{weights_.data + row * weights_.stride + depth, weights_.stride},
+                                        rows,
                                         workspace_.regions,
                                         pixels_,
                                         length,
-                                        workspace_.sums ? workspace_.sums : y_.row(0),
+                                        to,
                                         workspace_.sums ? sums_stride() : y_.row_stride(),
                                         depth > 0,
                                         finishes ? &epilogue : nullptr});

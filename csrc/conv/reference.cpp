@@ -1,7 +1,6 @@
 // The definition of every result: plain loops over std::fma. All other algorithms are compared with this one, to the
 // bit.
 #include <cmath>
-#include <cstring>
 
 #include "conv/definition.hpp"
 #include "problem/padding.hpp"
@@ -10,8 +9,10 @@ namespace flatconv {
 
 namespace {
 
-template <typename T>
+template <typename Stored>
 class Reference {
+    using T = Number<Stored>;
+
   public:
     Reference(const ConvShape& shape, const Activation& activation, const ConvArrays& arrays,
               parallel::Cancellation& cancellation)
@@ -29,9 +30,9 @@ class Reference {
                 for (std::int64_t kh = 0; kh < shape_.kernel[1]; ++kh) {
                     for (std::int64_t kw = 0; kw < shape_.kernel[2]; ++kw) {
                         const Extent position{covered(at, kd, 0), covered(at, kh, 1), covered(at, kw, 2)};
-                        const T weight =
-                            load<T>(arrays_.weight.data, out_channel * strides[0] + c * strides[1] + kd * strides[2] +
-                                                             kh * strides[3] + kw * strides[4]);
+                        const std::int64_t offset = out_channel * strides[0] + c * strides[1] + kd * strides[2] +
+                                                    kh * strides[3] + kw * strides[4];
+                        const T weight = load_parameter<Stored>(arrays_, arrays_.weight.data, offset);
                         block = std::fma(weight, pixel(image, first_channel + c, position), block);
                         ++d;
                         if (d % depth_block == 0 || d == shape_.depth) {
@@ -43,7 +44,7 @@ class Reference {
                 }
             }
         }
-        return finished(total, activation_, arrays_, image, out_channel, at);
+        return finished<Stored>(total, activation_, arrays_, image, out_channel, at);
     }
 
   private:
@@ -63,7 +64,7 @@ class Reference {
             if (source == zero_element) return T(0);
             offset += source * strides[axis + 2];
         }
-        return load<T>(arrays_.x.data, offset);
+        return load<Stored>(arrays_.x.data, offset);
     }
 
     const ConvShape& shape_;
@@ -96,19 +97,16 @@ class ReferencePlan final : public ConvPlan {
             runtime.executor, participants_, shape_.batch * channels,
             [&](int, std::int64_t task) {
                 const std::int64_t image = task / channels, channel = task % channels;
-                if (dtype_ == DType::float32) {
-                    run_channel<float>(arrays, runtime, image, channel);
-                } else {
-                    run_channel<double>(arrays, runtime, image, channel);
-                }
+                with_stored(dtype_,
+                            [&](auto stored) { run_channel<decltype(stored)>(arrays, runtime, image, channel); });
             },
             &runtime.cancellation);
     }
 
   private:
-    template <typename T>
+    template <typename Stored>
     void run_channel(const ConvArrays& arrays, const Runtime& runtime, std::int64_t image, std::int64_t channel) const {
-        const Reference<T> reference(shape_, activation_, arrays, runtime.cancellation);
+        const Reference<Stored> reference(shape_, activation_, arrays, runtime.cancellation);
         const ByteStrides& strides = arrays.y.byte_strides;
         std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
         Extent at;
@@ -116,8 +114,8 @@ class ReferencePlan final : public ConvPlan {
             for (at[1] = 0; at[1] < shape_.output[1]; ++at[1]) {
                 for (at[2] = 0; at[2] < shape_.output[2]; ++at[2]) {
                     if (runtime.cancellation.stopped()) return;
-                    const T value = reference.output(image, channel, at);
-                    std::memcpy(y + at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], &value, sizeof value);
+                    const auto value = reference.output(image, channel, at);
+                    store<Stored>(y, at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], value);
                 }
             }
         }

@@ -1,7 +1,6 @@
 // The definitions of the transposes: plain loops over std::fma for transposed convolutions, gradients of the input and
 // gradients of the weights. conv/reference.cpp is the same for convolutions.
 #include <cmath>
-#include <cstring>
 
 #include "conv/definition.hpp"
 #include "conv/transposed.hpp"
@@ -12,11 +11,11 @@ namespace flatconv {
 
 namespace {
 
-template <typename T>
-T element_of(const ConstArray& array, const ByteStrides& index) {
+template <typename Stored>
+Number<Stored> element_of(const ConstArray& array, const ByteStrides& index) {
     std::int64_t offset = 0;
     for (std::size_t axis = 0; axis < index.size(); ++axis) offset += index[axis] * array.byte_strides[axis];
-    return load<T>(array.data, offset);
+    return load<Stored>(array.data, offset);
 }
 
 /// The sum of the contract: blocks of fused multiply-adds, in the order in which the terms come.
@@ -62,12 +61,12 @@ void for_each_index(const Extent& sizes, const Body& body) {
 }
 
 /// One pixel of the transpose gathers, channel by channel, the kernel elements that lie a whole number of strides off.
-template <typename T>
-T transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime, std::int64_t image,
-                   std::int64_t channel, const Extent& at) {
+template <typename Stored>
+Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime,
+                                std::int64_t image, std::int64_t channel, const Extent& at) {
     const ConvShape& shape = request.shape;
     const std::int64_t group = channel / shape.in_channels, row = channel % shape.in_channels;
-    Sum<T> sum;
+    Sum<Number<Stored>> sum;
     for (std::int64_t c = 0; c < shape.out_channels && !runtime.cancellation.poll(); ++c) {
         const std::int64_t x_channel = group * shape.out_channels + c;
         for_each_index(shape.kernel, [&](const Extent& tap) {
@@ -79,21 +78,21 @@ T transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const R
                 pixel[axis] = distance / shape.stride[axis];
                 inside = inside && pixel[axis] >= 0 && pixel[axis] < shape.output[axis];
             }
-            sum.add(element_of<T>(arrays.weight, {x_channel, row, tap[0], tap[1], tap[2]}),
-                    inside ? element_of<T>(arrays.x, {image, x_channel, pixel[0], pixel[1], pixel[2]}) : T(0));
+            sum.add(element_of<Stored>(arrays.weight, {x_channel, row, tap[0], tap[1], tap[2]}),
+                    inside ? element_of<Stored>(arrays.x, {image, x_channel, pixel[0], pixel[1], pixel[2]}) : 0);
             return true;
         });
     }
-    return finished(sum.total(), request.activation, arrays, image, channel, at);
+    return finished<Stored>(sum.total(), request.activation, arrays, image, channel, at);
 }
 
 /// One weight's gradient sums over all images and output positions. `arrays.weight` is dy.
-template <typename T>
-T weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime, std::int64_t row,
-                  std::int64_t channel, const Extent& tap) {
+template <typename Stored>
+Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime,
+                               std::int64_t row, std::int64_t channel, const Extent& tap) {
     const ConvShape& shape = request.shape;
     const std::int64_t x_channel = row / shape.out_channels * shape.in_channels + channel;
-    Sum<T> sum;
+    Sum<Number<Stored>> sum;
     for (std::int64_t image = 0; image < shape.batch; ++image) {
         for_each_index(shape.output, [&](const Extent& at) {
             Extent pixel;
@@ -105,8 +104,8 @@ T weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Ru
                     shape.input[axis]);
                 inside = inside && pixel[axis] != zero_element;
             }
-            sum.add(element_of<T>(arrays.weight, {image, row, at[0], at[1], at[2]}),
-                    inside ? element_of<T>(arrays.x, {image, x_channel, pixel[0], pixel[1], pixel[2]}) : T(0));
+            sum.add(element_of<Stored>(arrays.weight, {image, row, at[0], at[1], at[2]}),
+                    inside ? element_of<Stored>(arrays.x, {image, x_channel, pixel[0], pixel[1], pixel[2]}) : 0);
             return at[2] % 256 != 0 || !runtime.cancellation.poll();
         });
         if (runtime.cancellation.poll()) break;
@@ -119,8 +118,8 @@ struct TransposeDefinition {
     explicit TransposeDefinition(const ConvShape& shape)
         : images(shape.batch), channels(shape.groups * shape.in_channels), sizes(shape.input) {}
 
-    template <typename T>
-    static constexpr auto element = transposed_pixel<T>;
+    template <typename Stored>
+    static constexpr auto element = transposed_pixel<Stored>;
 
     std::int64_t images, channels;
     Extent sizes;
@@ -130,8 +129,8 @@ struct WeightGradientDefinition {
     explicit WeightGradientDefinition(const ConvShape& shape)
         : images(shape.groups * shape.out_channels), channels(shape.in_channels), sizes(shape.kernel) {}
 
-    template <typename T>
-    static constexpr auto element = weight_gradient<T>;
+    template <typename Stored>
+    static constexpr auto element = weight_gradient<Stored>;
 
     std::int64_t images, channels;
     Extent sizes;
@@ -147,11 +146,11 @@ class DefinitionPlan final : public ConvPlan {
     std::string describe() const override { return "plain loops over std::fma"; }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
-        request_.dtype == DType::float32 ? compute<float>(arrays, runtime) : compute<double>(arrays, runtime);
+        with_stored(request_.dtype, [&](auto stored) { compute<decltype(stored)>(arrays, runtime); });
     }
 
   private:
-    template <typename T>
+    template <typename Stored>
     void compute(const ConvArrays& arrays, const Runtime& runtime) const {
         const ByteStrides& strides = arrays.y.byte_strides;
         parallel::for_each_task(
@@ -160,9 +159,10 @@ class DefinitionPlan final : public ConvPlan {
                 const std::int64_t image = task / definition_.channels, channel = task % definition_.channels;
                 std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
                 for_each_index(definition_.sizes, [&](const Extent& at) {
-                    const T value = Definition::template element<T>(request_, arrays, runtime, image, channel, at);
+                    const auto value =
+                        Definition::template element<Stored>(request_, arrays, runtime, image, channel, at);
                     if (runtime.cancellation.stopped()) return false;
-                    std::memcpy(y + at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], &value, sizeof value);
+                    store<Stored>(y, at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], value);
                     return true;
                 });
             },

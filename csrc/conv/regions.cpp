@@ -3,8 +3,10 @@
 #include <flatconv/flatconv.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
+#include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
 #include "conv/runtime.hpp"
 #include "conv/status.hpp"
@@ -44,7 +46,11 @@ struct Parts {
     std::size_t axis;
     std::int64_t count;
 
-    Parts(const ConvShape& shape, int wanted) : axis(0), count(ceil_div(wanted, shape.batch * shape.in_channels)) {
+    /// At least `wanted` parts in all, of at most so many pixels if one axis has enough coordinates for that.
+    Parts(const ConvShape& shape, int wanted, std::int64_t most_pixels)
+        : axis(0), count(ceil_div(wanted, shape.batch * shape.in_channels)) {
+        const std::int64_t pixels = shape.input[0] * shape.input[1] * shape.input[2];
+        count = std::max(count, ceil_div(pixels, most_pixels));
         // The outermost axis that is long enough: its parts have the fewest positions in common.
         while (axis < 2 && shape.input[axis] < count) ++axis;
         count = std::min(count, shape.input[axis]);
@@ -54,6 +60,12 @@ struct Parts {
         const std::int64_t size = shape.input[axis], each = size / count, longer = size % count;
         const auto begin = [&](std::int64_t part) { return part * each + std::min(part, longer); };
         return {channel, axis, begin(index), begin(index + 1)};
+    }
+
+    Extent most_pixels(const ConvShape& shape) const {
+        Extent size = shape.input;
+        size[axis] = ceil_div(size[axis], count);
+        return size;
     }
 };
 
@@ -104,32 +116,76 @@ ChannelMatrix columns_of_channel(const ConvShape& shape) { return {shape, shape.
 
 ChannelMatrix rows_of_channel(const ConvShape& shape) { return {transposed_channel(shape), shape.taps * shape.pixels}; }
 
-template <typename T>
+/// Where a participant keeps the sums of a part, one after the other, until they are rounded to halves.
+class SumsOfHalves {
+  public:
+    /// `size` is that of the largest part, of one channel.
+    SumsOfHalves(std::byte* memory, const Extent& size)
+        : memory_(memory), strides_(dense_strides(1, size, std::int64_t(sizeof(float)))) {}
+
+    const ByteStrides& strides() const { return strides_; }
+
+    /// The part as if it belonged to a whole channel.
+    ImagePart own(const ImagePart& part) const {
+        return {memory_ - part.first * strides_[part.axis + 2], part.axis, part.first, part.last};
+    }
+
+    /// Rounds the pixels of a part to where they belong in `x`.
+    template <typename Stored>
+    void write(const ConvShape& shape, const ImagePart& part, const ByteStrides& x) const {
+        Extent first{0, 0, 0}, last = shape.input;
+        first[part.axis] = part.first, last[part.axis] = part.last;
+        const std::byte* const channel = own(part).channel;
+        for (std::int64_t d = first[0]; d < last[0]; ++d) {
+            for (std::int64_t h = first[1]; h < last[1]; ++h) {
+                for (std::int64_t w = first[2]; w < last[2]; ++w) {
+                    const float sum = load<float>(channel, d * strides_[2] + h * strides_[3] + w * strides_[4]);
+                    store<Stored>(part.channel, d * x[2] + h * x[3] + w * x[4], sum);
+                }
+            }
+        }
+    }
+
+  private:
+    std::byte* memory_;
+    ByteStrides strides_;
+};
+
+template <typename Stored>
 Status sum_images(const ConvShape& shape, const ChannelMatrix& matrix, const std::byte* regions, std::byte* x,
                   const ByteStrides& strides, const Options& options) {
     const double pixels = double(shape.input[0]) * double(shape.input[1]) * double(shape.input[2]);
     const double work = matrix_elements(shape) + double(shape.batch) * double(shape.in_channels) * pixels;
     const int participants = participants_for(options, threads_for(options, work));
-    const Parts parts(shape, participants);
+    constexpr bool rounds = stored_as_half<Stored>;
+    const Parts parts(shape, participants, rounds ? piece : std::numeric_limits<std::int64_t>::max());
+    const Extent most = parts.most_pixels(shape);
+    const std::int64_t kept = rounds ? most[0] * most[1] * most[2] * std::int64_t(sizeof(float)) : 0;
+    const AlignedBuffer memory =
+        rounds ? AlignedBuffer(std::size_t(kept) * std::size_t(participants)) : AlignedBuffer();
+    if (rounds && !memory.data()) return {StatusCode::out_of_memory, "out of memory for the sums"};
     const std::int64_t total = shape.batch * shape.in_channels * parts.count;
     // Small ones together, but so that everyone has some.
     const std::int64_t elements = (shape.pixels * shape.taps) / parts.count + 1;
     const std::int64_t together = std::clamp<std::int64_t>(piece / elements, 1, ceil_div(total, participants));
     return with_runtime(options, [&](const Runtime& runtime) {
-        const auto sum_part = [&](std::int64_t part) {
+        const auto sum_part = [&](int participant, std::int64_t part) {
             const std::int64_t index = part / parts.count;
             const std::int64_t image = index / shape.in_channels, channel = index % shape.in_channels;
             const std::int64_t begin = image * shape.pixels * shape.depth + channel * matrix.distance;
-            const RegionSums<T> sums(matrix.shape, regions + begin * std::int64_t(sizeof(T)), strides,
-                                     parts(shape, part % parts.count, x + (image * strides[0] + channel * strides[1])));
+            const ImagePart of_x = parts(shape, part % parts.count, x + (image * strides[0] + channel * strides[1]));
+            const SumsOfHalves own(memory.data() + participant * kept, most);
+            const RegionSums<Stored> sums(matrix.shape, regions + begin * std::int64_t(sizeof(Stored)),
+                                          rounds ? own.strides() : strides, rounds ? own.own(of_x) : of_x);
             const auto clear = [&](std::int64_t first, std::int64_t last) { sums.clear(first, last); };
             const auto add = [&](std::int64_t first, std::int64_t last) { sums.add(first, last); };
             in_pieces(sums.pixels(), runtime.cancellation, clear);
             in_pieces(sums.elements(), runtime.cancellation, add);
+            if constexpr (rounds) own.template write<Stored>(shape, of_x, strides);
         };
-        const auto sum_parts = [&](int, std::int64_t task) {
+        const auto sum_parts = [&](int participant, std::int64_t task) {
             const std::int64_t end = std::min(total, (task + 1) * together);
-            for (std::int64_t part = task * together; part < end; ++part) sum_part(part);
+            for (std::int64_t part = task * together; part < end; ++part) sum_part(participant, part);
         };
         parallel::for_each_task(runtime.executor, participants, ceil_div(total, together), sum_parts,
                                 &runtime.cancellation);
@@ -149,8 +205,11 @@ Status sum_matrix(ChannelMatrix (*matrix_of)(const ConvShape&), const ConvProble
     const ByteStrides strides = x.dense ? dense_strides(shape.in_channels, shape.input, bytes) : x.byte_strides;
     const auto* from = static_cast<const std::byte*>(regions);
     auto* to = static_cast<std::byte*>(x.data);
-    const auto sum = problem.dtype == DType::float32 ? sum_images<float> : sum_images<double>;
-    return sum(shape, matrix_of(shape), from, to, strides, options);
+    Status status;
+    with_stored(problem.dtype, [&](auto stored) {
+        status = sum_images<decltype(stored)>(shape, matrix_of(shape), from, to, strides, options);
+    });
+    return status;
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include "conv/transposed.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -14,6 +14,7 @@
 #include "base/checked.hpp"
 #include "conv/transposed_phases.hpp"
 #include "gemm/weights.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 
@@ -37,9 +38,9 @@ std::int64_t row_stride(const ConvShape& phase) {
 template <typename T>
 class PhaseWeights {
   public:
-    PhaseWeights(const ConvShape& shape, const std::vector<PhasePlan>& phases, const ConstArray& weight,
+    PhaseWeights(const ConvShape& shape, const std::vector<PhasePlan>& phases, const ConstArray& weight, DType dtype,
                  std::int64_t* tap_offsets, T* rows)
-        : shape_(shape), phases_(phases), weight_(weight), tap_offsets_(tap_offsets), rows_(rows) {
+        : shape_(shape), phases_(phases), weight_(weight), dtype_(dtype), tap_offsets_(tap_offsets), rows_(rows) {
         const ByteStrides& strides = weight.byte_strides;
         for (const auto& [phase, part, plan, at, packed] : phases) {
             const auto& [d, h, w] = phase.axes;
@@ -64,12 +65,18 @@ class PhaseWeights {
         const std::int64_t parts = ceil_div(shape_.in_channels, rows_at_once);
         const std::int64_t group = task / parts, first = task % parts * rows_at_once;
         const std::int64_t end = std::min(first + rows_at_once, shape_.in_channels);
-        for (std::int64_t c = 0; c < shape_.out_channels; ++c) {
-            for (std::int64_t row = first; row < end; ++row) copy(group, c, row);
-        }
+        with_stored(dtype_, [&](auto stored) {
+            using Stored = decltype(stored);
+            if constexpr (std::is_same_v<Number<Stored>, T>) {
+                for (std::int64_t c = 0; c < shape_.out_channels; ++c) {
+                    for (std::int64_t row = first; row < end; ++row) copy<Stored>(group, c, row);
+                }
+            }
+        });
     }
 
   private:
+    template <typename Stored>
     void copy(std::int64_t group, std::int64_t channel, std::int64_t row) const {
         const std::byte* from = static_cast<const std::byte*>(weight_.data) +
                                 (group * shape_.out_channels + channel) * weight_.byte_strides[0] +
@@ -77,13 +84,14 @@ class PhaseWeights {
         const std::int64_t* offset = tap_offsets_;
         for (const auto& [phase, part, plan, at, packed] : phases_) {
             T* to = rows_ + at + (group * shape_.in_channels + row) * row_stride<T>(part) + channel * part.taps;
-            for (std::int64_t tap = 0; tap < part.taps; ++tap) std::memcpy(to++, from + *offset++, sizeof(T));
+            for (std::int64_t tap = 0; tap < part.taps; ++tap) *to++ = load<Stored>(from, *offset++);
         }
     }
 
     const ConvShape& shape_;
     const std::vector<PhasePlan>& phases_;
     const ConstArray& weight_;
+    const DType dtype_;
     const std::int64_t* tap_offsets_;
     T* rows_;
 };
@@ -92,7 +100,7 @@ template <typename T>
 class TransposedPlan final : public ConvPlan {
   public:
     TransposedPlan(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, Status& status)
-        : shape_(request.shape), participants_(request.participants) {
+        : shape_(request.shape), dtype_(request.dtype), participants_(request.participants) {
         PlanRequest part = request;
         const bool packed = request.weights == WeightForm::packed;
         if (!packed) part.weights = WeightForm::rows;
@@ -151,7 +159,7 @@ class TransposedPlan final : public ConvPlan {
         Carver carver(workspace);
         const auto [rows, tap_offsets] = carve(carver);
         if (!arrays.packed) {
-            const PhaseWeights<T> weights(shape_, phases_, arrays.weight, tap_offsets, rows);
+            const PhaseWeights<T> weights(shape_, phases_, arrays.weight, dtype_, tap_offsets, rows);
             parallel::for_each_task(
                 runtime.executor, participants_, weights.tasks(), [&](int, std::int64_t task) { weights.run(task); },
                 &runtime.cancellation);
@@ -222,6 +230,7 @@ class TransposedPlan final : public ConvPlan {
     }
 
     const ConvShape shape_;
+    const DType dtype_;
     const int participants_;
     std::vector<PhasePlan> phases_;
     std::unique_ptr<ConvPlan> nothing_;
@@ -242,7 +251,7 @@ Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_
         return {};
     }
     Status status;
-    if (request.dtype == DType::float32) {
+    if (computes_in_float(request.dtype)) {
         chosen = std::make_unique<TransposedPlan<float>>(request, wanted, workspace_limit, status);
     } else {
         chosen = std::make_unique<TransposedPlan<double>>(request, wanted, workspace_limit, status);

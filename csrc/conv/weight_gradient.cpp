@@ -15,6 +15,7 @@
 #include "base/checked.hpp"
 #include "conv/limited_plan.hpp"
 #include "gemm/gemm.hpp"
+#include "gemm/transposed_halves.hpp"
 #include "im2col/region_row.hpp"
 
 namespace flatconv {
@@ -50,6 +51,7 @@ class WeightGradientPlan final : public ConvPlan {
   public:
     explicit WeightGradientPlan(const PlanRequest& request)
         : kernels_(kernels_of<T>(*request.kernels)),
+          half_(half_kernels<T>(request)),
           shape_(request.shape),
           depth_(shape_.batch * shape_.pixels),
           in_place_(request.x_pixels_dense && shape_.reads_pixels_as_they_are()),
@@ -154,9 +156,9 @@ class WeightGradientPlan final : public ConvPlan {
     void transpose_dy(const ConstArray& dy, const Part& part, std::int64_t first, std::int64_t length,
                       const Memory& memory) const {
         const ByteStrides& strides = dy.byte_strides;
-        const bool dense = is_dense(shape_.output, strides, std::int64_t(sizeof(T)));
+        const bool dense = is_dense(shape_.output, strides, stored_bytes());
         const std::int64_t run = dense ? shape_.pixels : shape_.output[2];
-        const std::int64_t step = dense ? std::int64_t(sizeof(T)) : strides[4];
+        const std::int64_t step = dense ? stored_bytes() : strides[4];
         const auto* channels =
             static_cast<const std::byte*>(dy.data) + (part.group * shape_.out_channels + part.first_col) * strides[1];
         for (std::int64_t i = 0; i < length;) {
@@ -175,6 +177,15 @@ class WeightGradientPlan final : public ConvPlan {
         const std::int64_t lanes = kernels_.lanes;
         for (std::int64_t col = 0; col < cols; col += lanes, from += lanes * channel_stride, to += lanes * block_) {
             const std::int64_t end = std::min(lanes, cols - col);
+            if (half_) {
+                widen_transposed(kernels_, end, count, to, lanes,
+                                 [&](std::int64_t r, std::int64_t rows, std::int64_t c, std::int64_t length, T* numbers,
+                                     std::int64_t stride) {
+                                     half_->widen({from + r * channel_stride + c * step, channel_stride, step, rows,
+                                                   length, numbers, stride});
+                                 });
+                continue;
+            }
             if (step == std::int64_t(sizeof(T)) && is_aligned<T>(from, channel_stride)) {
                 kernels_.transpose({reinterpret_cast<const T*>(from),
                                     std::ptrdiff_t(channel_stride / std::int64_t(sizeof(T))), end, count, to,
@@ -203,7 +214,7 @@ class WeightGradientPlan final : public ConvPlan {
         }
         for (std::int64_t row = 0; row < rows; ++row) {
             const auto [channel, tap] = element_at(first_row + row);
-            RegionRow<T>(shape_, x.byte_strides, tap)
+            RegionRow<T>(half_, shape_, x.byte_strides, tap)
                 .write(channel_data(channel), first, first + length, panel + row * panel_stride_);
         }
         return {panel, panel_stride_};
@@ -213,9 +224,14 @@ class WeightGradientPlan final : public ConvPlan {
         const ByteStrides& strides = dweight.byte_strides;
         std::byte* const first =
             static_cast<std::byte*>(dweight.data) + (part.group * shape_.out_channels + part.first_col) * strides[0];
-        const std::int64_t bytes = sizeof(T);
+        const std::int64_t bytes = stored_bytes();
         const bool rows_are_neighbours =
             is_dense(shape_.kernel, strides, bytes) && (shape_.in_channels == 1 || strides[1] == shape_.taps * bytes);
+        if (half_ && rows_are_neighbours) {
+            narrow_transposed(kernels_, *half_, sums, sum_stride_, part.rows, part.cols, first + part.first_row * bytes,
+                              strides[0]);
+            return;
+        }
         if (rows_are_neighbours && is_aligned<T>(first, strides[0])) {
             kernels_.transpose({sums, std::ptrdiff_t(sum_stride_), part.rows, part.cols,
                                 reinterpret_cast<T*>(first) + part.first_row, std::ptrdiff_t(strides[0] / bytes),
@@ -226,11 +242,17 @@ class WeightGradientPlan final : public ConvPlan {
             const auto [channel, tap] = element_at(part.first_row + row);
             std::byte* to =
                 first + channel * strides[1] + tap[0] * strides[2] + tap[1] * strides[3] + tap[2] * strides[4];
+            if (half_) {
+                half_->narrow({sums + row * sum_stride_, 0, 1, part.cols, to, 0, strides[0]});
+                continue;
+            }
             for (std::int64_t col = 0; col < part.cols; ++col, to += strides[0]) {
                 std::memcpy(to, sums + row * sum_stride_ + col, sizeof(T));
             }
         }
     }
+
+    std::int64_t stored_bytes() const { return half_ ? half_bytes : std::int64_t(sizeof(T)); }
 
     /// The channel and kernel element of a row.
     std::pair<std::int64_t, Extent> element_at(std::int64_t row) const {
@@ -240,6 +262,7 @@ class WeightGradientPlan final : public ConvPlan {
     }
 
     const Kernels<T>& kernels_;
+    const HalfKernels<T>* const half_;  // of all three arrays; or null
     const ConvShape shape_;
     const std::int64_t depth_;  // positions of all images
     const bool in_place_;       // rows of regions are the channels themselves
@@ -254,7 +277,7 @@ class WeightGradientPlan final : public ConvPlan {
 };
 
 std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request) {
-    if (request.dtype == DType::float32) return std::make_unique<WeightGradientPlan<float>>(request);
+    if (computes_in_float(request.dtype)) return std::make_unique<WeightGradientPlan<float>>(request);
     return std::make_unique<WeightGradientPlan<double>>(request);
 }
 

@@ -5,6 +5,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
 namespace flatconv {
 
 extern const KernelSet portable_kernel_set;
@@ -45,6 +49,9 @@ unsigned detect_features() noexcept {
         features |= cpu_avx512;
         if (__builtin_cpu_supports("avx512vnni")) features |= cpu_avx512_vnni;
     }
+    // Not among the names that every compiler knows. Its registers are AVX2's.
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C)) features |= cpu_f16c;
 #endif
     return features;
 }

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "gemm/transposed_halves.hpp"
+
 namespace flatconv {
 
 namespace {
@@ -26,6 +28,54 @@ void for_each_depth(const WeightSizes& sizes, const ByteStrides& strides, const 
     }
 }
 
+/// Some rows of halves, strides[0] apart.
+struct HalfRows {
+    const std::byte* first;
+    std::int64_t count;
+};
+
+/// Reads the depths [first, first + count) of some rows, run by run of what lies at one distance.
+template <typename T>
+void widen_rows(const HalfKernels<T>& half, const WeightSizes& sizes, const ByteStrides& strides, const HalfRows& rows,
+                std::int64_t first, std::int64_t count, T* to, std::int64_t to_stride) {
+    const std::int64_t taps = sizes.kernel[0] * sizes.kernel[1] * sizes.kernel[2];
+    const auto widen = [&](const std::byte* from, std::int64_t step, std::int64_t length, T* place) {
+        half.widen({from, strides[0], step, rows.count, length, place, to_stride});
+    };
+    if (taps == 1) return widen(rows.first + first * strides[1], strides[1], count, to);
+    if (is_dense(sizes.kernel, strides, strides[4])) {
+        if (strides[1] == taps * strides[4]) return widen(rows.first + first * strides[4], strides[4], count, to);
+        for (std::int64_t done = 0; done < count;) {
+            const std::int64_t channel = (first + done) / taps, tap = (first + done) % taps;
+            const std::int64_t length = std::min(taps - tap, count - done);
+            widen(rows.first + channel * strides[1] + tap * strides[4], strides[4], length, to + done);
+            done += length;
+        }
+        return;
+    }
+    for_each_depth(sizes, strides, rows.first, first, count,
+                   [&](const std::byte* element) { widen(element, 0, 1, to++); });
+}
+
+/// The same into a panel.
+template <typename T>
+void widen_panel(const Kernels<T>& kernels, const HalfKernels<T>& half, const WeightSizes& sizes,
+                 const ByteStrides& strides, const HalfRows& rows, std::int64_t first, std::int64_t depth, T* packed,
+                 std::int64_t width) {
+    if (strides[0] == half_bytes) {
+        for_each_depth(sizes, strides, rows.first, first, depth, [&](const std::byte* element) {
+            half.widen({element, 0, half_bytes, 1, rows.count, packed, 0});
+            packed += width;
+        });
+        return;
+    }
+    widen_transposed(
+        kernels, rows.count, depth, packed, width,
+        [&](std::int64_t r, std::int64_t count, std::int64_t d, std::int64_t length, T* to, std::int64_t to_stride) {
+            widen_rows(half, sizes, strides, {rows.first + r * strides[0], count}, first + d, length, to, to_stride);
+        });
+}
+
 }  // namespace
 
 template <typename T>
@@ -39,15 +89,18 @@ bool lies_in_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept {
 }
 
 template <typename T>
-void pack_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, T* packed) noexcept {
+void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
+              T* packed) noexcept {
     const std::byte* from = static_cast<const std::byte*>(weight.data) + row * weight.byte_strides[0];
+    if (half) return widen_rows(*half, sizes, weight.byte_strides, {from, 1}, 0, sizes.depth(), packed, 0);
     for_each_depth(sizes, weight.byte_strides, from, 0, sizes.depth(),
                    [&](const std::byte* element) { std::memcpy(packed++, element, sizeof(T)); });
 }
 
 template <typename T>
-void pack_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const ConstArray& weight, std::int64_t group,
-                std::int64_t panel, std::int64_t first_depth, std::int64_t depth, T* packed) noexcept {
+void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const WeightSizes& sizes,
+                const ConstArray& weight, std::int64_t group, std::int64_t panel, std::int64_t first_depth,
+                std::int64_t depth, T* packed) noexcept {
     const PanelLayout layout(sizes, kernels);
     const std::int64_t width = layout.width_of(panel);
     const std::int64_t rows = std::min(width, sizes.out_channels - panel * layout.width);
@@ -55,7 +108,9 @@ void pack_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const Const
     const std::byte* from =
         static_cast<const std::byte*>(weight.data) + (group * sizes.out_channels + panel * layout.width) * strides[0];
     if (rows < width) std::fill_n(packed, width * depth, T(0));
-    if (lies_in_rows<T>(sizes, weight)) {
+    if (half) {
+        widen_panel(kernels, *half, sizes, strides, {from, rows}, first_depth, depth, packed, width);
+    } else if (lies_in_rows<T>(sizes, weight)) {
         kernels.transpose({reinterpret_cast<const T*>(from) + first_depth,
                            std::ptrdiff_t(strides[0] / std::int64_t(sizeof(T))), rows, depth, packed,
                            std::ptrdiff_t(width), nullptr});
@@ -77,11 +132,14 @@ void pack_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const Const
 
 template bool lies_in_rows<float>(const WeightSizes&, const ConstArray&) noexcept;
 template bool lies_in_rows<double>(const WeightSizes&, const ConstArray&) noexcept;
-template void pack_row<float>(const WeightSizes&, const ConstArray&, std::int64_t, float*) noexcept;
-template void pack_row<double>(const WeightSizes&, const ConstArray&, std::int64_t, double*) noexcept;
-template void pack_panel<float>(const Kernels<float>&, const WeightSizes&, const ConstArray&, std::int64_t,
-                                std::int64_t, std::int64_t, std::int64_t, float*) noexcept;
-template void pack_panel<double>(const Kernels<double>&, const WeightSizes&, const ConstArray&, std::int64_t,
-                                 std::int64_t, std::int64_t, std::int64_t, double*) noexcept;
+template void pack_row<float>(const HalfKernels<float>*, const WeightSizes&, const ConstArray&, std::int64_t,
+                              float*) noexcept;
+template void pack_row<double>(const HalfKernels<double>*, const WeightSizes&, const ConstArray&, std::int64_t,
+                               double*) noexcept;
+template void pack_panel<float>(const Kernels<float>&, const HalfKernels<float>*, const WeightSizes&, const ConstArray&,
+                                std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*) noexcept;
+template void pack_panel<double>(const Kernels<double>&, const HalfKernels<double>*, const WeightSizes&,
+                                 const ConstArray&, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                                 double*) noexcept;
 
 }  // namespace flatconv

@@ -49,9 +49,10 @@ std::ptrdiff_t packed_row_stride(std::int64_t depth) noexcept {
     return std::ptrdiff_t((ceil_div(depth, per_line) | 1) * per_line);
 }
 
-/// Gathers row `row` of any array into dense memory.
+/// Gathers row `row` of any array into dense memory. `half` reads the array where it holds halves; else it is null.
 template <typename T>
-void pack_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, T* packed) noexcept;
+void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
+              T* packed) noexcept;
 
 /// How the output channels of a group are cut into panels. A panel holds its channels side by side, for every depth:
 /// d = 0: c0 c1 c2 … | d = 1: c0 c1 c2 … | …, in whole vectors, and zeros where the last one is not full.
@@ -78,10 +79,11 @@ struct PanelLayout {
     }
 };
 
-/// Brings some depths of one panel of one group into their order.
+/// Brings some depths of one panel of one group into their order; `half` as above.
 template <typename T>
-void pack_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const ConstArray& weight, std::int64_t group,
-                std::int64_t panel, std::int64_t first_depth, std::int64_t depth, T* packed) noexcept;
+void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const WeightSizes& sizes,
+                const ConstArray& weight, std::int64_t group, std::int64_t panel, std::int64_t first_depth,
+                std::int64_t depth, T* packed) noexcept;
 
 /// Weights and bias of a layer that is called many times, in both orders.
 struct PackedWeights {

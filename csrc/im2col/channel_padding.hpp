@@ -11,30 +11,39 @@ namespace flatconv {
 template <typename T>
 class ChannelPadding {
   public:
-    /// `blocks` has room for the layout's `most_image_blocks()`; `strides` are those of x, in bytes.
-    ChannelPadding(const Kernels<T>& kernels, const BandLayout& layout, const ConvShape& shape, const PixelBox& box,
-                   const ByteStrides& strides, bool aligned, ImageBlock* blocks)
+    /// `blocks` has room for the layout's `most_image_blocks()`; `strides` are those of x, in bytes. Where x holds
+    /// halves, `half` reads them; else it is null.
+    ChannelPadding(const Kernels<T>& kernels, const HalfKernels<T>* half, const BandLayout& layout,
+                   const ConvShape& shape, const PixelBox& box, const ByteStrides& strides, bool aligned,
+                   ImageBlock* blocks)
         : kernels_(kernels),
+          half_(half),
           layout_(layout),
           shape_(shape),
           box_(box),
           strides_{strides[2], strides[3], strides[4]},
-          only_zeros_(shape.padding_mode == PaddingMode::zeros && aligned),
+          only_zeros_(shape.padding_mode == PaddingMode::zeros && (aligned || half)),
           blocks_(blocks) {
         if (!only_zeros_) return;
-        Extent elements = strides_;
-        for (std::int64_t& stride : elements) stride /= std::int64_t(sizeof(T));
-        block_count_ = layout.image_blocks(shape, elements, box, blocks);
+        // Halves are found by bytes, all else by elements.
+        Extent units = strides_;
+        for (std::int64_t& stride : units) stride /= half ? 1 : std::int64_t(sizeof(T));
+        block_count_ = layout.image_blocks(shape, units, box, blocks);
     }
 
     /// `band` is `first` used for this box, or it holds another channel of it, and so the same zeros.
     /// The channel's index does not matter.
     void pad(const std::byte* channel, T* band, bool first, std::int64_t = 0) const {
-        if (!only_zeros_) return layout_.pad_channel(kernels_, shape_, channel, strides_, box_, band);
+        if (!only_zeros_) return layout_.pad_channel(kernels_, half_, shape_, channel, strides_, box_, band);
         if (first) std::fill_n(band, layout_.channel_length(), T(0));
         const T* const from = reinterpret_cast<const T*>(channel);
         for (std::int64_t b = 0; b < block_count_; ++b) {
             const ImageBlock& block = blocks_[b];
+            if (half_) {
+                half_->widen({channel + block.from, block.from_stride, block.from_step, block.rows, block.cols,
+                              band + block.to, block.to_stride});
+                continue;
+            }
             kernels_.copy_block({from + block.from, block.from_stride, block.from_step, block.rows, block.cols,
                                  band + block.to, block.to_stride});
         }
@@ -42,6 +51,7 @@ class ChannelPadding {
 
   private:
     const Kernels<T>& kernels_;
+    const HalfKernels<T>* const half_;
     const BandLayout& layout_;
     const ConvShape& shape_;
     const PixelBox& box_;

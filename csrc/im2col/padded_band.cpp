@@ -41,9 +41,15 @@ struct Inside {
 template <typename T>
 class RowCopy {
   public:
-    RowCopy(const Kernels<T>& kernels, PaddingMode mode, const RunPart& part, std::int64_t size,
-            std::int64_t stride_bytes)
-        : kernels_(kernels), mode_(mode), part_(part), size_(size), stride_bytes_(stride_bytes), inside_(part, size) {}
+    RowCopy(const Kernels<T>& kernels, const HalfKernels<T>* half, PaddingMode mode, const RunPart& part,
+            std::int64_t size, std::int64_t stride_bytes)
+        : kernels_(kernels),
+          half_(half),
+          mode_(mode),
+          part_(part),
+          size_(size),
+          stride_bytes_(stride_bytes),
+          inside_(part, size) {}
 
     void zero(T* to) const { std::fill_n(to, part_.length, T(0)); }
 
@@ -63,6 +69,10 @@ class RowCopy {
                      std::int64_t to_stride) const {
         constexpr std::int64_t bytes = sizeof(T);
         const std::int64_t step = part_.step * stride_bytes_, cols = inside_.end - inside_.begin;
+        if (half_) {
+            half_->widen({from, row_bytes, step, rows, cols, to, to_stride});
+            return;
+        }
         if (reinterpret_cast<std::uintptr_t>(from) % alignof(T) == 0 && step % bytes == 0 && row_bytes % bytes == 0) {
             kernels_.copy_block({reinterpret_cast<const T*>(from), std::ptrdiff_t(row_bytes / bytes),
                                  std::ptrdiff_t(step / bytes), rows, cols, to, std::ptrdiff_t(to_stride)});
@@ -80,6 +90,8 @@ class RowCopy {
             const std::int64_t source = source_index(mode_, part_.coordinate(i), size_);
             if (source == zero_element) {
                 to[i] = T(0);
+            } else if (half_) {
+                half_->widen({row + source * stride_bytes_, 0, 0, 1, 1, to + i, 0});
             } else {
                 std::memcpy(to + i, row + source * stride_bytes_, sizeof(T));
             }
@@ -87,6 +99,7 @@ class RowCopy {
     }
 
     const Kernels<T>& kernels_;
+    const HalfKernels<T>* const half_;
     const PaddingMode mode_;
     const RunPart part_;
     const std::int64_t size_;
@@ -138,15 +151,15 @@ std::int64_t BandLayout::image_blocks(const ConvShape& shape, const Extent& stri
 }
 
 template <typename T>
-void BandLayout::pad_channel(const Kernels<T>& kernels, const ConvShape& shape, const std::byte* channel,
-                             const Extent& strides, const PixelBox& box, T* band) const {
+void BandLayout::pad_channel(const Kernels<T>& kernels, const HalfKernels<T>* half, const ConvShape& shape,
+                             const std::byte* channel, const Extent& strides, const PixelBox& box, T* band) const {
     const auto source = [&](const RunPart& part, std::int64_t element, std::size_t axis) {
         return source_index(shape.padding_mode, part.coordinate(element), shape.input[axis]);
     };
     for (std::int64_t w_index = 0; w_index < axes_[2].runs(); ++w_index) {
         const AxisRun w_run = axes_[2].run(w_index);
-        const RowCopy<T> row_copy(kernels, shape.padding_mode, part_of(w_run, axes_[2], shape, box, 2), shape.input[2],
-                                  strides[2]);
+        const RowCopy<T> row_copy(kernels, half, shape.padding_mode, part_of(w_run, axes_[2], shape, box, 2),
+                                  shape.input[2], strides[2]);
         for (std::int64_t d_index = 0; d_index < axes_[0].runs(); ++d_index) {
             const AxisRun d_run = axes_[0].run(d_index);
             const RunPart d_part = part_of(d_run, axes_[0], shape, box, 0);
@@ -181,9 +194,9 @@ void BandLayout::pad_channel(const Kernels<T>& kernels, const ConvShape& shape, 
     }
 }
 
-template void BandLayout::pad_channel<float>(const Kernels<float>&, const ConvShape&, const std::byte*, const Extent&,
-                                             const PixelBox&, float*) const;
-template void BandLayout::pad_channel<double>(const Kernels<double>&, const ConvShape&, const std::byte*, const Extent&,
-                                              const PixelBox&, double*) const;
+template void BandLayout::pad_channel<float>(const Kernels<float>&, const HalfKernels<float>*, const ConvShape&,
+                                             const std::byte*, const Extent&, const PixelBox&, float*) const;
+template void BandLayout::pad_channel<double>(const Kernels<double>&, const HalfKernels<double>*, const ConvShape&,
+                                              const std::byte*, const Extent&, const PixelBox&, double*) const;
 
 }  // namespace flatconv

@@ -23,13 +23,13 @@ struct PixelBox {
     std::int64_t pixels() const { return size[0] * size[1] * size[2]; }
 };
 
-/// A part of a channel that lies inside the image: where its elements are, and where they go. In elements.
+/// A part of a channel that lies inside the image: where its elements are, in the caller's units, and where they go.
 struct ImageBlock {
     std::ptrdiff_t from;  // relative to the channel's first element
     std::ptrdiff_t from_stride;
     std::ptrdiff_t from_step;
     std::int64_t rows, cols;
-    std::ptrdiff_t to;  // in the band
+    std::ptrdiff_t to;  // in the band, in elements
     std::ptrdiff_t to_stride;
 };
 
@@ -66,15 +66,16 @@ class BandLayout {
     }
 
     /// What of a box's band lies inside the image, the same for all channels: at most `most_image_blocks()` blocks.
-    /// `strides` are the image's, in elements, by spatial axis. Returns their number.
+    /// `strides` are the image's, by spatial axis, in any unit, which is that of the blocks. Returns their number.
     std::int64_t image_blocks(const ConvShape& shape, const Extent& strides, const PixelBox& box,
                               ImageBlock* blocks) const;
     std::int64_t most_image_blocks() const { return axes_[0].length() * axes_[1].runs() * axes_[2].runs(); }
 
-    /// Copies one channel of the image, padded, to `band`. `strides` are the image's, in bytes, by spatial axis.
+    /// Copies one channel of the image, padded, to `band`. `strides` are the image's, in bytes, by spatial axis. `half`
+    /// reads it where it holds halves; else that is null.
     template <typename T>
-    void pad_channel(const Kernels<T>& kernels, const ConvShape& shape, const std::byte* channel, const Extent& strides,
-                     const PixelBox& box, T* band) const;
+    void pad_channel(const Kernels<T>& kernels, const HalfKernels<T>* half, const ConvShape& shape,
+                     const std::byte* channel, const Extent& strides, const PixelBox& box, T* band) const;
 
   private:
     std::int64_t row_length() const { return axes_[2].length(); }
@@ -83,10 +84,11 @@ class BandLayout {
     std::array<AxisBand, max_spatial_rank> axes_;
 };
 
-extern template void BandLayout::pad_channel<float>(const Kernels<float>&, const ConvShape&, const std::byte*,
-                                                    const Extent&, const PixelBox&, float*) const;
-extern template void BandLayout::pad_channel<double>(const Kernels<double>&, const ConvShape&, const std::byte*,
-                                                     const Extent&, const PixelBox&, double*) const;
+extern template void BandLayout::pad_channel<float>(const Kernels<float>&, const HalfKernels<float>*, const ConvShape&,
+                                                    const std::byte*, const Extent&, const PixelBox&, float*) const;
+extern template void BandLayout::pad_channel<double>(const Kernels<double>&, const HalfKernels<double>*,
+                                                     const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
+                                                     double*) const;
 
 }  // namespace flatconv
 

@@ -173,32 +173,30 @@ void write_regions_of(const ConvShape& shape, const std::byte* x, const ByteStri
     }
 }
 
-template <typename T>
+template <typename Stored>
 void add_to(std::byte* pixel, const std::byte* from) {
-    T sum, element;
-    std::memcpy(&sum, pixel, sizeof sum);
-    std::memcpy(&element, from, sizeof element);
-    sum += element;
-    std::memcpy(pixel, &sum, sizeof sum);
+    using T = Number<Stored>;
+    store<T>(pixel, 0, load<T>(pixel, 0) + load<Stored>(from, 0));
 }
 
-template <typename T>
+template <typename Stored>
 void add_kernel_row(const RowTaps& row, Range taps, std::byte* line, const std::byte* from) {
-    constexpr std::int64_t bytes = sizeof(T);
+    constexpr std::int64_t bytes = sizeof(Stored), pixel_bytes = sizeof(Number<Stored>);
     const auto element = [&](std::int64_t tap) { return from + (tap - taps.first) * bytes; };
     const auto add_pixels = [&](Range run) {
         std::byte* pixel = line + row.pixel(run.first);
         const std::byte* elements = element(run.first);
         const std::int64_t count = run.last - run.first, step = row.step;
-        if (step == bytes && count >= least_for_vectors) {
-            for (std::int64_t i = 0; i < count; ++i) add_to<T>(pixel + i * bytes, elements + i * bytes);
+        if (step == pixel_bytes && count >= least_for_vectors) {
+            for (std::int64_t i = 0; i < count; ++i) add_to<Stored>(pixel + i * pixel_bytes, elements + i * bytes);
         } else {
-            for (std::int64_t i = 0; i < count; ++i) add_to<T>(pixel + i * step, elements + i * bytes);
+            for (std::int64_t i = 0; i < count; ++i) add_to<Stored>(pixel + i * step, elements + i * bytes);
         }
     };
     const auto add_padding = [&](Range run) {
         if (row.shape.padding_mode == PaddingMode::zeros) return;
-        row.each_repeated(run, [&](std::int64_t tap, std::int64_t pixel) { add_to<T>(line + pixel, element(tap)); });
+        row.each_repeated(run,
+                          [&](std::int64_t tap, std::int64_t pixel) { add_to<Stored>(line + pixel, element(tap)); });
     };
     row.split(taps, add_pixels, add_padding);
 }
@@ -246,9 +244,9 @@ void write_transposed_regions(const ConvShape& shape, const std::byte* x, const 
     }
 }
 
-template <typename T>
-RegionSums<T>::RegionSums(const ConvShape& shape, const std::byte* regions, const ByteStrides& strides,
-                          const ImagePart& part)
+template <typename Stored>
+RegionSums<Stored>::RegionSums(const ConvShape& shape, const std::byte* regions, const ByteStrides& strides,
+                               const ImagePart& part)
     : shape_(shape), regions_(regions), strides_(strides), part_(part), size_(shape.input) {
     const std::size_t axis = part.axis;
     low_[axis] = part.first;
@@ -266,24 +264,25 @@ RegionSums<T>::RegionSums(const ConvShape& shape, const std::byte* regions, cons
 }
 
 /// The first position from this one on, along the axis, of which a tap may read the part.
-template <typename T>
-std::int64_t RegionSums<T>::next_reaching(std::int64_t position) const {
+template <typename Stored>
+std::int64_t RegionSums<Stored>::next_reaching(std::int64_t position) const {
     if (position < before_ || position >= after_) return position;
     if (position < begin_) return std::min(begin_, after_);
     return position < end_ ? position : after_;
 }
 
-template <typename T>
-void RegionSums<T>::clear(std::int64_t first, std::int64_t last) const {
+template <typename Stored>
+void RegionSums<Stored>::clear(std::int64_t first, std::int64_t last) const {
     Extent pixel = unflatten(first, size_);
     for (std::int64_t left = last - first; left > 0;) {
         const std::int64_t count = std::min(left, size_[2] - pixel[2]);
         std::byte* to = part_.channel + ((low_[0] + pixel[0]) * strides_[2] + (low_[1] + pixel[1]) * strides_[3] +
                                          (low_[2] + pixel[2]) * strides_[4]);
-        if (strides_[4] == sizeof(T)) {
-            std::memset(to, 0, std::size_t(count) * sizeof(T));
+        constexpr std::size_t bytes = sizeof(Number<Stored>);
+        if (strides_[4] == bytes) {
+            std::memset(to, 0, std::size_t(count) * bytes);
         } else {
-            for (std::int64_t i = 0; i < count; ++i) std::memset(to + i * strides_[4], 0, sizeof(T));
+            for (std::int64_t i = 0; i < count; ++i) std::memset(to + i * strides_[4], 0, bytes);
         }
         left -= count;
         pixel[2] = size_[2] - 1;
@@ -291,9 +290,9 @@ void RegionSums<T>::clear(std::int64_t first, std::int64_t last) const {
     }
 }
 
-template <typename T>
-void RegionSums<T>::add(std::int64_t first, std::int64_t last) const {
-    constexpr std::int64_t bytes = sizeof(T);
+template <typename Stored>
+void RegionSums<Stored>::add(std::int64_t first, std::int64_t last) const {
+    constexpr std::int64_t bytes = sizeof(Stored);
     const std::int64_t positions_per_step =
         part_.axis == 2 ? 1 : shape_.output[2] * (part_.axis == 1 ? 1 : shape_.output[1]);
     std::int64_t tap = first % shape_.taps, row = first / shape_.taps;
@@ -312,7 +311,7 @@ void RegionSums<T>::add(std::int64_t first, std::int64_t last) const {
             // zero_element is below every coordinate of the part.
             if (d >= low_[0] && d < low_[0] + size_[0] && h >= low_[1] && h < low_[1] + size_[1]) {
                 std::byte* line = part_.channel + (d * strides_[2] + h * strides_[3]);
-                add_kernel_row<T>(row_taps, taps, line, from);
+                add_kernel_row<Stored>(row_taps, taps, line, from);
             }
             from += (taps.last - taps.first) * bytes;
         });
@@ -324,5 +323,7 @@ void RegionSums<T>::add(std::int64_t first, std::int64_t last) const {
 
 template class RegionSums<float>;
 template class RegionSums<double>;
+template class RegionSums<Float16>;
+template class RegionSums<BFloat16>;
 
 }  // namespace flatconv

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "problem/conv_shape.hpp"
+#include "problem/stored.hpp"
 
 namespace flatconv {
 
@@ -33,8 +34,9 @@ struct ImagePart {
 };
 
 /// Sets a part of an image, which must not be empty, to the sums of its elements of the region matrix: first
-/// `clear` all pixels, then `add` all elements in order. A part reads no other's pixels.
-template <typename T>
+/// `clear` all pixels, then `add` all elements in order. A part reads no other's pixels. The region matrix holds
+/// `Stored`, the image what is computed with: float where that is halves.
+template <typename Stored>
 class RegionSums {
   public:
     /// `regions` begins with the channel's first element; the rows of the matrix are `shape.depth` elements long. It

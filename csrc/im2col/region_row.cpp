@@ -10,8 +10,9 @@
 namespace flatconv {
 
 template <typename T>
-RegionRow<T>::RegionRow(const ConvShape& shape, const ByteStrides& strides, const Extent& tap) noexcept
-    : shape_(shape), strides_(strides) {
+RegionRow<T>::RegionRow(const HalfKernels<T>* half, const ConvShape& shape, const ByteStrides& strides,
+                        const Extent& tap) noexcept
+    : half_(half), shape_(shape), strides_(strides) {
     for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
         tap_at_[axis] = tap[axis] * shape.dilation[axis] - shape.pad_before[axis];
     }
@@ -36,6 +37,8 @@ void RegionRow<T>::write_line(const std::byte* line, std::int64_t first, std::in
             const std::int64_t pixel = source(first, 2);
             if (pixel == zero_element) {
                 *to++ = T(0);
+            } else if (half_) {
+                half_->widen({line + pixel * strides_[4], 0, 0, 1, 1, to++, 0});
             } else {
                 std::memcpy(to++, line + pixel * strides_[4], sizeof(T));
             }
@@ -46,7 +49,9 @@ void RegionRow<T>::write_line(const std::byte* line, std::int64_t first, std::in
     if (first < end) {
         const std::byte* from = line + (first * shape_.stride[2] + tap_at_[2]) * strides_[4];
         const std::int64_t step = shape_.stride[2] * strides_[4];
-        if (step == std::int64_t(sizeof(T))) {
+        if (half_) {
+            half_->widen({from, 0, step, 1, end - first, to, 0});
+        } else if (step == std::int64_t(sizeof(T))) {
             std::memcpy(to, from, std::size_t(end - first) * sizeof(T));
         } else {
             for (std::int64_t i = 0; i < end - first; ++i) std::memcpy(to + i, from + i * step, sizeof(T));

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "kernels/kernel_set.hpp"
 #include "problem/conv_shape.hpp"
 
 namespace flatconv {
@@ -13,8 +14,9 @@ namespace flatconv {
 template <typename T>
 class RegionRow {
   public:
-    /// `strides` are those of x, in bytes.
-    RegionRow(const ConvShape& shape, const ByteStrides& strides, const Extent& tap) noexcept;
+    /// `strides` are those of x, in bytes. Where x holds halves, `half` reads them; else it is null.
+    RegionRow(const HalfKernels<T>* half, const ConvShape& shape, const ByteStrides& strides,
+              const Extent& tap) noexcept;
 
     /// Writes the positions [first, last), counted through all images, of the channel that begins at `channel` in the
     /// first image.
@@ -24,6 +26,7 @@ class RegionRow {
     std::int64_t source(std::int64_t position, std::size_t axis) const noexcept;
     void write_line(const std::byte* line, std::int64_t first, std::int64_t last, T* to) const noexcept;
 
+    const HalfKernels<T>* half_;
     const ConvShape& shape_;
     const ByteStrides& strides_;
     Extent tap_at_;        // the padded coordinate of the kernel element at the first position, less the padding

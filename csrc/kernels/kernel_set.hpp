@@ -232,12 +232,44 @@ struct ByteKernels {
     void (*requantize)(const SumFinish&, uint8_t* y, ptrdiff_t y_stride);
 };
 
+/// Rows of stored numbers on their way to those that are computed with: to[r * to_stride + c] is the number at
+/// from + r * from_stride + c * from_step. On the side of what is stored, distances count bytes, of any number, and
+/// nothing needs to be aligned.
+template <typename T>
+struct Widening {
+    const void* from;
+    ptrdiff_t from_stride, from_step;
+    int64_t rows, cols;
+    T* to;
+    ptrdiff_t to_stride;
+};
+
+/// The way back, rounding to nearest even.
+template <typename T>
+struct Narrowing {
+    const T* from;
+    ptrdiff_t from_stride;
+    int64_t rows, cols;
+    void* to;
+    ptrdiff_t to_stride, to_step;
+};
+
+inline constexpr int half_bytes = 2;
+
+/// How numbers of 16 bits are read and written. All else computes with T, which has room for every one of them.
+template <typename T>
+struct HalfKernels {
+    void (*widen)(const Widening<T>&);
+    void (*narrow)(const Narrowing<T>&);
+};
+
 /// What the CPU and the operating system must offer, as bits.
 enum CpuFeature : unsigned {
     cpu_baseline = 0,
     cpu_avx2_fma = 1u << 0,
     cpu_avx512 = 1u << 1,
     cpu_avx512_vnni = 1u << 2,
+    cpu_f16c = 1u << 3,
 };
 
 struct KernelSet {
@@ -246,6 +278,8 @@ struct KernelSet {
     Kernels<float> float32;
     Kernels<double> float64;
     ByteKernels bytes;
+    HalfKernels<float> float16;
+    HalfKernels<float> bfloat16;
 };
 
 template <typename T>

@@ -9,7 +9,11 @@
 //     zip_low(a, b), zip_high(a, b)                 a0 b0 a1 b1 …, from the lower and from the upper halves
 //     even(a, b)                                    a0 a2 … b0 b2 …
 //
-// Those of integers have `group` beside, and none of the last three; their fma is that of ByteKernels.
+// Those of integers have `group` beside, and none of the last three; their fma is that of ByteKernels. Those of float
+// have beside, with a Half of kernels/half.hpp in place of its name, at any address:
+//
+//     widen(Half, const void*), narrow(Half, Vector, void*)             a vector of them
+//     widen_first(Half, const void*, n), narrow_first(Half, Vector, void*, n)     where masks_halves
 //
 // Everything is in an anonymous namespace and no library header is included: a function that two translation units
 // share would be merged by the linker, and might bring wide instructions to a CPU that has none.
@@ -18,6 +22,7 @@
 
 #include "kernels/byte_kernels.hpp"
 #include "kernels/direct_kernel.hpp"
+#include "kernels/half_kernels.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/packing.hpp"
 

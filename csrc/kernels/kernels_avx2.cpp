@@ -1,4 +1,4 @@
-// The kernels for AVX2 with FMA; called through avx2_kernel_set on CPUs that have both.
+// The kernels for AVX2 with FMA and F16C; called through avx2_kernel_set on CPUs that have them.
 #include <immintrin.h>
 
 #include "kernels/kernels.hpp"
@@ -40,6 +40,30 @@ struct Avx2Float {
     }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
     static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm256_maskstore_ps(p, first(n), v); }
+
+    static constexpr bool masks_halves = false;
+    static FLATCONV_INLINE __m128i load_halves(const void* p) {
+        return _mm_loadu_si128(static_cast<const __m128i*>(p));
+    }
+    static FLATCONV_INLINE void store_halves(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
+    static FLATCONV_INLINE Vector widen(Float16, const void* p) { return _mm256_cvtph_ps(load_halves(p)); }
+    static FLATCONV_INLINE void narrow(Float16, Vector v, void* p) {
+        store_halves(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+    static FLATCONV_INLINE Vector widen(BFloat16, const void* p) {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_halves(p)), 16));
+    }
+    static FLATCONV_INLINE void narrow(BFloat16, Vector v, void* p) {
+        const __m256i bits = _mm256_castps_si256(v);
+        const __m256i upper = _mm256_srli_epi32(bits, 16);
+        const __m256i tie = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+        const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), tie);
+        const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+        const __m256i no_number = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+        const __m256i rounded = _mm256_blendv_epi8(_mm256_srli_epi32(sum, 16), quiet, no_number);
+        const __m256i packed = _mm256_packus_epi32(rounded, rounded);
+        store_halves(p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0))));
+    }
 };
 
 struct Avx2Double {
@@ -100,7 +124,12 @@ struct Avx2Pairs {
 }  // namespace
 
 extern const KernelSet avx2_kernel_set;
-const KernelSet avx2_kernel_set = {"avx2", cpu_avx2_fma, make_kernels<Avx2Float>(), make_kernels<Avx2Double>(),
-                                   make_byte_kernels<Avx2Pairs>()};
+const KernelSet avx2_kernel_set = {"avx2",
+                                   cpu_avx2_fma | cpu_f16c,
+                                   make_kernels<Avx2Float>(),
+                                   make_kernels<Avx2Double>(),
+                                   make_byte_kernels<Avx2Pairs>(),
+                                   make_half_kernels<Avx2Float, Float16>(),
+                                   make_half_kernels<Avx2Float, BFloat16>()};
 
 }  // namespace flatconv

@@ -38,6 +38,41 @@ struct Avx512Float {
     static FLATCONV_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
     static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+
+    static constexpr bool masks_halves = true;
+    static FLATCONV_INLINE Vector widened(Float16, __m256i halves) { return _mm512_maskz_cvtph_ps(0xFFFF, halves); }
+    static FLATCONV_INLINE __m256i narrowed(Float16, Vector v) {
+        return _mm512_maskz_cvtps_ph(0xFFFF, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    }
+    static FLATCONV_INLINE Vector widened(BFloat16, __m256i halves) {
+        const __m512i words = _mm512_maskz_cvtepu16_epi32(0xFFFF, halves);
+        return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, words, 16));
+    }
+    static FLATCONV_INLINE __m256i narrowed(BFloat16, Vector v) {
+        const __m512i bits = _mm512_castps_si512(v), upper = _mm512_maskz_srli_epi32(0xFFFF, bits, 16);
+        const __m512i tie = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+        const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), tie);
+        const __mmask16 no_number = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+        const __m512i rounded = _mm512_maskz_srli_epi32(0xFFFF, sum, 16);
+        const __m512i quiet = _mm512_mask_or_epi32(rounded, no_number, upper, _mm512_set1_epi32(0x40));
+        return _mm512_maskz_cvtepi32_epi16(0xFFFF, quiet);
+    }
+    template <typename Half>
+    static FLATCONV_INLINE Vector widen(Half half, const void* p) {
+        return widened(half, _mm256_loadu_si256(static_cast<const __m256i*>(p)));
+    }
+    template <typename Half>
+    static FLATCONV_INLINE void narrow(Half half, Vector v, void* p) {
+        _mm256_storeu_si256(static_cast<__m256i*>(p), narrowed(half, v));
+    }
+    template <typename Half>
+    static FLATCONV_INLINE Vector widen_first(Half half, const void* p, int n) {
+        return widened(half, _mm256_maskz_loadu_epi16(first(n), p));
+    }
+    template <typename Half>
+    static FLATCONV_INLINE void narrow_first(Half half, Vector v, void* p, int n) {
+        _mm256_mask_storeu_epi16(p, first(n), narrowed(half, v));
+    }
 };
 
 struct Avx512Double {
@@ -105,12 +140,21 @@ struct Avx512Quads : Avx512Pairs {
 }  // namespace
 
 extern const KernelSet avx512_kernel_set;
-const KernelSet avx512_kernel_set = {"avx512", cpu_avx2_fma | cpu_avx512, make_kernels<Avx512Float>(),
-                                     make_kernels<Avx512Double>(), make_byte_kernels<Avx512Pairs>()};
+const KernelSet avx512_kernel_set = {"avx512",
+                                   cpu_avx2_fma | cpu_avx512,
+                                   make_kernels<Avx512Float>(),
+                                   make_kernels<Avx512Double>(),
+                                   make_byte_kernels<Avx512Pairs>(),
+                                   make_half_kernels<Avx512Float, Float16>(),
+                                   make_half_kernels<Avx512Float, BFloat16>()};
 
 extern const KernelSet avx512_vnni_kernel_set;
-const KernelSet avx512_vnni_kernel_set = {"avx512_vnni", cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni,
-                                          make_kernels<Avx512Float>(), make_kernels<Avx512Double>(),
-                                          make_byte_kernels<Avx512Quads>()};
+const KernelSet avx512_vnni_kernel_set = {"avx512_vnni",
+                                   cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni,
+                                   make_kernels<Avx512Float>(),
+                                   make_kernels<Avx512Double>(),
+                                   make_byte_kernels<Avx512Quads>(),
+                                   make_half_kernels<Avx512Float, Float16>(),
+                                   make_half_kernels<Avx512Float, BFloat16>()};
 
 }  // namespace flatconv

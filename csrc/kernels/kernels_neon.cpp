@@ -35,6 +35,30 @@ struct NeonFloat {
         store(lane, v);
         for (int l = 0; l < n; ++l) p[l] = lane[l];
     }
+
+    static constexpr bool masks_halves = false;
+    static FLATCONV_INLINE uint16x4_t load_halves(const void* p) {
+        return vreinterpret_u16_u8(vld1_u8(static_cast<const uint8_t*>(p)));
+    }
+    static FLATCONV_INLINE void store_halves(void* p, uint16x4_t v) {
+        vst1_u8(static_cast<uint8_t*>(p), vreinterpret_u8_u16(v));
+    }
+    static FLATCONV_INLINE Vector widen(Float16, const void* p) {
+        return vcvt_f32_f16(vreinterpret_f16_u16(load_halves(p)));
+    }
+    static FLATCONV_INLINE void narrow(Float16, Vector v, void* p) {
+        store_halves(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+    }
+    static FLATCONV_INLINE Vector widen(BFloat16, const void* p) {
+        return vreinterpretq_f32_u32(vshll_n_u16(load_halves(p), 16));
+    }
+    static FLATCONV_INLINE void narrow(BFloat16, Vector v, void* p) {
+        const uint32x4_t bits = vreinterpretq_u32_f32(v), upper = vshrq_n_u32(bits, 16);
+        const uint32x4_t tie = vandq_u32(upper, vdupq_n_u32(1));
+        const uint32x4_t sum = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7FFF)), tie);
+        const uint32x4_t quiet = vorrq_u32(upper, vdupq_n_u32(0x40));
+        store_halves(p, vmovn_u32(vbslq_u32(vceqq_f32(v, v), vshrq_n_u32(sum, 16), quiet)));
+    }
 };
 
 struct NeonDouble {
@@ -92,7 +116,12 @@ struct NeonPairs {
 }  // namespace
 
 extern const KernelSet neon_kernel_set;
-const KernelSet neon_kernel_set = {"neon", cpu_baseline, make_kernels<NeonFloat>(), make_kernels<NeonDouble>(),
-                                   make_byte_kernels<NeonPairs>()};
+const KernelSet neon_kernel_set = {"neon",
+                                   cpu_baseline,
+                                   make_kernels<NeonFloat>(),
+                                   make_kernels<NeonDouble>(),
+                                   make_byte_kernels<NeonPairs>(),
+                                   make_half_kernels<NeonFloat, Float16>(),
+                                   make_half_kernels<NeonFloat, BFloat16>()};
 
 }  // namespace flatconv

@@ -65,12 +65,31 @@ struct Portable {
     static FLATCONV_INLINE void store_first(T* p, Vector v, int n) {
         for (int l = 0; l < n; ++l) p[l] = v.lane[l];
     }
+
+    static constexpr bool masks_halves = false;
+    template <typename Half>
+    static FLATCONV_INLINE Vector widen(Half, const void* p) {
+        Half halves[lanes];
+        __builtin_memcpy(halves, p, sizeof halves);
+        return each([&](int l) { return widened(halves[l]); });
+    }
+    template <typename Half>
+    static FLATCONV_INLINE void narrow(Half, Vector v, void* p) {
+        Half halves[lanes];
+        for (int l = 0; l < lanes; ++l) halves[l] = narrowed<Half>(v.lane[l]);
+        __builtin_memcpy(p, halves, sizeof halves);
+    }
 };
 
 }  // namespace
 
 extern const KernelSet portable_kernel_set;
-const KernelSet portable_kernel_set = {"portable", cpu_baseline, make_kernels<Portable<float>>(),
-                                       make_kernels<Portable<double>>(), make_byte_kernels<Portable<uint32_t>>()};
+const KernelSet portable_kernel_set = {"portable",
+                                   cpu_baseline,
+                                   make_kernels<Portable<float>>(),
+                                   make_kernels<Portable<double>>(),
+                                   make_byte_kernels<Portable<uint32_t>>(),
+                                   make_half_kernels<Portable<float>, Float16>(),
+                                   make_half_kernels<Portable<float>, BFloat16>()};
 
 }  // namespace flatconv

@@ -29,7 +29,7 @@ Status check_values(const ConvProblem& problem) {
     if (problem.spatial_rank < 1 || problem.spatial_rank > max_spatial_rank) {
         return invalid("spatial_rank must be 1, 2 or 3, got " + text(problem.spatial_rank));
     }
-    if (problem.dtype != DType::float32 && problem.dtype != DType::float64) {
+    if (problem.dtype < DType::float32 || problem.dtype > DType::bfloat16) {
         return invalid("dtype is not one of DType: " + text(std::int64_t(problem.dtype)));
     }
     if (problem.padding < PaddingRule::amounts || problem.padding > PaddingRule::full) {

@@ -57,7 +57,13 @@ ByteStrides dense_strides(std::int64_t channels, const Extent& spatial, std::int
 /// Whether the elements of a box of these spatial sizes are consecutive, in row-major order.
 bool is_dense(const Extent& spatial, const ByteStrides& strides, std::int64_t bytes) noexcept;
 
-inline std::int64_t element_bytes(DType dtype) noexcept { return dtype == DType::float32 ? 4 : 8; }
+/// Whether arrays hold numbers of 16 bits, which are converted on their way: nothing of them is used where it lies.
+inline bool is_half(DType dtype) noexcept { return dtype == DType::float16 || dtype == DType::bfloat16; }
+
+/// The others are computed with in double.
+inline bool computes_in_float(DType dtype) noexcept { return dtype == DType::float32 || is_half(dtype); }
+
+inline std::int64_t element_bytes(DType dtype) noexcept { return is_half(dtype) ? 2 : dtype == DType::float32 ? 4 : 8; }
 
 }  // namespace flatconv
 

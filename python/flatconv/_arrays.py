@@ -9,11 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FLOAT16 = np.dtype(np.float16)
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 _NUMBERS = "biufc"
 _OVERLAP_WORK = 100_000  # in candidate solutions; milliseconds
-_FLOATS: dict[type, np.dtype[Any]] = {np.float32: FLOAT32, np.float64: FLOAT64}
+_FLOATS: dict[type, np.dtype[Any]] = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
 
 
 def numeric(name: str, value: Any) -> NDArray[Any]:
@@ -26,7 +27,7 @@ def numeric(name: str, value: Any) -> NDArray[Any]:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} cannot be made into an array: {error}") from None
-    if array.dtype.kind not in _NUMBERS:
+    if array.dtype.kind not in _NUMBERS and not is_bfloat16(array.dtype):
         raise TypeError(
             f"{name} has dtype {array.dtype}, which does not hold numbers; convert it, e.g. {name}.astype(np.float32)"
         )
@@ -39,6 +40,11 @@ def native(name: str, value: Any) -> NDArray[Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Whether it is the bfloat16 of ml_dtypes, which need not be installed: NumPy itself knows of no such type."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
 def promoted(needed: int, /, **operands: Any) -> list[Any]:
     """The operands in their common float type, as NumPy's promotion has it; those after the needed ones may be None.
 
@@ -47,8 +53,13 @@ def promoted(needed: int, /, **operands: Any) -> list[Any]:
     given = {name: value for i, (name, value) in enumerate(operands.items()) if i < needed or value is not None}
     arrays = {name: numeric(name, value) for name, value in given.items()}
     types = [value if type(value) in (int, float) else arrays[name].dtype for name, value in given.items()]
-    dtype = np.result_type(*types)
-    common = _FLOATS.get(dtype.type)
+    try:
+        dtype = np.result_type(*types)
+    except TypeError:
+        named = " and ".join(f"{name} ({array.dtype})" for name, array in arrays.items())
+        advice = " and ".join(f"{name}.astype(np.float32)" for name in arrays)
+        raise TypeError(f"{named} have no type in common: pass {advice}") from None
+    common = dtype if is_bfloat16(dtype) else _FLOATS.get(dtype.type)
     if common is None:
         raise TypeError(_unsupported({name: array.dtype for name, array in arrays.items()}, dtype))
     return [arrays[name].astype(common, copy=False) if name in arrays else None for name in operands]
@@ -101,7 +112,7 @@ def _refuse_mask(name: str, array: NDArray[Any]) -> None:
 
 
 def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
-    """The message for operands whose common type is not float32 or float64: what they are, and what to do."""
+    """The message for operands whose common type is not supported: what they are, and what to do."""
     named = " and ".join(f"{name} ({each})" for name, each in dtypes.items())
     verb = "promote to" if len(dtypes) > 1 else "stays"
     if dtype.kind == "c":
@@ -114,4 +125,4 @@ def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
     else:
         wanted = "np.float32" if dtype.itemsize <= 2 else "np.float64"
         advice = f"pass {list(dtypes)[min(1, len(dtypes) - 1)]}.astype({wanted})"
-    return f"{named} {verb} {dtype}, which is not supported (float32 and float64 are): {advice}"
+    return f"{named} {verb} {dtype}, which is not supported (float32, float64, float16 and bfloat16 are): {advice}"

@@ -33,7 +33,7 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     Parameters
     ----------
     weight : array_like, shape (C_out, C / groups, *kernel), or (*kernel) for a plain image
-        Kernels with 1, 2 or 3 spatial axes, float32 or float64.
+        Kernels with 1, 2 or 3 spatial axes, float32, float64, float16 or bfloat16.
     input_shape : tuple of int
         The shape of the image: (C, *spatial), (N, C, *spatial), or (*spatial) for a plain one. With as many
         dimensions as `weight`, up to three, both are taken as plain; so a batch of signals has to be given as images

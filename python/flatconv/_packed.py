@@ -20,7 +20,7 @@ from flatconv._arguments import (
     sizes,
     thread_cap,
 )
-from flatconv._arrays import check_out, numeric, promoted
+from flatconv._arrays import FLOAT32, check_out, is_bfloat16, numeric, promoted
 from flatconv._shapes import check_bias, check_channels, check_ranks, check_transposed_channels
 
 if TYPE_CHECKING:
@@ -294,8 +294,13 @@ class PackedConv:
     def _cast(self, name: str, value: Any) -> NDArray[Any]:
         array = numeric(name, value)
         if not np.can_cast(array.dtype, self.dtype):
+            try:
+                wider = np.result_type(array, self.dtype)
+            except TypeError:  # float16 and bfloat16
+                wider = FLOAT32
+            module = "ml_dtypes" if is_bfloat16(self.dtype) else "np"
             raise TypeError(
                 f"{name} has dtype {array.dtype}, but the weight is packed as {self.dtype}: "
-                f"pass {name}.astype(np.{self.dtype}), or pack weight.astype(np.{np.result_type(array, self.dtype)})"
+                f"pass {name}.astype({module}.{self.dtype}), or pack weight.astype(np.{wider})"
             )
         return array.astype(self.dtype, copy=False)

@@ -119,7 +119,7 @@ def col2im(
     Parameters
     ----------
     regions : array_like, shape (N, L, C * K), or (L, C * K) without a batch
-        A matrix in the layout of `im2col`: float32, float64, complex64 or complex128.
+        A matrix in the layout of `im2col`: float32, float64, float16, bfloat16, complex64 or complex128.
     x_shape : tuple of int
         The shape of the image, (N, C, *spatial), (C, *spatial) or (*spatial).
     kernel_size, stride, padding, dilation, padding_mode, threads
@@ -249,7 +249,7 @@ def fold(
     Parameters
     ----------
     x : array_like, shape (N, C * K, L), or (C * K, L) without a batch
-        A matrix in the layout of `unfold`: float32, float64, complex64 or complex128.
+        A matrix in the layout of `unfold`: float32, float64, float16, bfloat16, complex64 or complex128.
     output_size : int or tuple of int
         The spatial sizes of the image. An int stands for a square of two axes.
     kernel_size : int or tuple of int

@@ -96,8 +96,8 @@ void check_all_boxes(const ConvShape& shape, const Extent& box_size) {
                     for (std::size_t axis = 0; axis < 3; ++axis) {
                         box.size[axis] = std::min(box_size[axis], shape.output[axis] - box.first[axis]);
                     }
-                    layout.pad_channel(kernels, shape, reinterpret_cast<const std::byte*>(image.data()),
-                                       {dense[2], dense[3], dense[4]}, box, band.data());
+                    layout.pad_channel<float>(kernels, nullptr, shape, reinterpret_cast<const std::byte*>(image.data()),
+                                              {dense[2], dense[3], dense[4]}, box, band.data());
                     std::vector<std::ptrdiff_t> offsets;
                     std::vector<Extent> taps;
                     for (std::int64_t kd = 0; kd < shape.kernel[0]; ++kd) {

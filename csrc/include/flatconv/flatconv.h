@@ -66,7 +66,9 @@ enum { FLATCONV_MAX_SPATIAL_RANK = 3 };
 
 enum { /* dtype */
        FLATCONV_FLOAT32 = 0,
-       FLATCONV_FLOAT64 = 1
+       FLATCONV_FLOAT64 = 1,
+       FLATCONV_FLOAT16 = 2,
+       FLATCONV_BFLOAT16 = 3
 };
 
 enum { /* padding */

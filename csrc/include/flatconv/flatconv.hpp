@@ -56,7 +56,9 @@ struct [[nodiscard]] Status {
 // ---------------------------------------------------------------------------------------------------------------
 // Problems
 
-enum class DType { float32, float64 };
+/// What the arrays hold. float16 (IEEE 754 binary16) and bfloat16 (the upper half of a float32) are for storage: they
+/// are read as float32, computed with as float32, bounds of an activation included, and rounded once, to nearest even.
+enum class DType { float32, float64, float16, bfloat16 };
 
 /// Where the amounts of padding come from.
 enum class PaddingRule {
@@ -335,7 +337,9 @@ FLATCONV_API Status region_matrix_size(const ConvProblem& problem, std::size_t e
 
 /// The adjoint of `im2col`: adds every element of the region matrix to the pixel that it came from.
 ///
-/// `x` is overwritten. Each pixel sums its contributions in the order of the region matrix's rows.
+/// `x` is overwritten. Each pixel sums its contributions in the order of the region matrix's rows. Where these are
+/// halves, the sums are kept as float32, for at most 2^16 pixels (or a line of them, or a plane) at a time, and rounded
+/// once.
 FLATCONV_API Status col2im(const ConvProblem& problem, const void* regions, const Array& x,
                            const Options& options = {}) noexcept;
 

@@ -1,0 +1,101 @@
+// The kernels that read and write numbers of 16 bits for those that compute with float; kernels.hpp brings them into
+// every kernels_<isa>.cpp.
+#ifndef FLATCONV_KERNELS_HALF_KERNELS_HPP
+#define FLATCONV_KERNELS_HALF_KERNELS_HPP
+
+#include "kernels/half.hpp"
+#include "kernels/kernel_set.hpp"
+#include "kernels/unroll.hpp"
+
+namespace flatconv {
+namespace {
+
+/// `count` numbers that lie `step` bytes apart, at most a vector of them.
+template <typename Isa, typename Half>
+FLATCONV_INLINE typename Isa::Vector gather_halves(const char* from, ptrdiff_t step, int count) {
+    if constexpr (Isa::masks_halves) {
+        if (step == sizeof(Half)) return Isa::widen_first(Half{}, from, count);
+    }
+    Half halves[Isa::lanes] = {};
+    for (int l = 0; l < count; ++l) __builtin_memcpy(halves + l, from + l * step, sizeof(Half));
+    return Isa::widen(Half{}, halves);
+}
+
+template <typename Isa, typename Half>
+FLATCONV_INLINE void scatter_halves(typename Isa::Vector v, char* to, ptrdiff_t step, int count) {
+    if constexpr (Isa::masks_halves) {
+        if (step == sizeof(Half)) return Isa::narrow_first(Half{}, v, to, count);
+    }
+    Half halves[Isa::lanes];
+    Isa::narrow(Half{}, v, halves);
+    for (int l = 0; l < count; ++l) __builtin_memcpy(to + l * step, halves + l, sizeof(Half));
+}
+
+template <typename Isa, typename Half>
+void widen(const Widening<float>& w) {
+    constexpr int lanes = Isa::lanes;
+    constexpr ptrdiff_t bytes = sizeof(Half);
+    for (int64_t r = 0; r < w.rows; ++r) {
+        const char* from = static_cast<const char*>(w.from) + r * w.from_stride;
+        float* to = w.to + r * w.to_stride;
+        int64_t c = 0;
+        if (w.from_step == bytes) {
+            for (; c + lanes <= w.cols; c += lanes) Isa::store(to + c, Isa::widen(Half{}, from + c * bytes));
+            // The last vector may overlap the one before.
+            if (c < w.cols && w.cols >= lanes) {
+                c = w.cols - lanes;
+                Isa::store(to + c, Isa::widen(Half{}, from + c * bytes));
+                continue;
+            }
+        } else if (w.from_step == 2 * bytes) {
+            // The last number of the second vector need not exist.
+            for (; c + lanes < w.cols; c += lanes) {
+                const char* at = from + 2 * c * bytes;
+                Isa::store(to + c, Isa::even(Isa::widen(Half{}, at), Isa::widen(Half{}, at + lanes * bytes)));
+            }
+        }
+        for (; c < w.cols; c += lanes) {
+            const int count = int(w.cols - c < lanes ? w.cols - c : lanes);
+            const auto v = gather_halves<Isa, Half>(from + c * w.from_step, w.from_step, count);
+            if (count == lanes) {
+                Isa::store(to + c, v);
+            } else {
+                Isa::store_first(to + c, v, count);
+            }
+        }
+    }
+}
+
+template <typename Isa, typename Half>
+void narrow(const Narrowing<float>& n) {
+    constexpr int lanes = Isa::lanes;
+    constexpr ptrdiff_t bytes = sizeof(Half);
+    for (int64_t r = 0; r < n.rows; ++r) {
+        const float* from = n.from + r * n.from_stride;
+        char* to = static_cast<char*>(n.to) + r * n.to_stride;
+        int64_t c = 0;
+        if (n.to_step == bytes) {
+            for (; c + lanes <= n.cols; c += lanes) Isa::narrow(Half{}, Isa::load(from + c), to + c * bytes);
+            if (c < n.cols && n.cols >= lanes) {
+                c = n.cols - lanes;
+                Isa::narrow(Half{}, Isa::load(from + c), to + c * bytes);
+                continue;
+            }
+        }
+        for (; c < n.cols; c += lanes) {
+            const int count = int(n.cols - c < lanes ? n.cols - c : lanes);
+            const auto v = count == lanes ? Isa::load(from + c) : Isa::load_first(from + c, count);
+            scatter_halves<Isa, Half>(v, to + c * n.to_step, n.to_step, count);
+        }
+    }
+}
+
+template <typename Isa, typename Half>
+constexpr HalfKernels<float> make_half_kernels() {
+    return {widen<Isa, Half>, narrow<Isa, Half>};
+}
+
+}  // namespace
+}  // namespace flatconv
+
+#endif

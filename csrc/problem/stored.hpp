@@ -1,0 +1,58 @@
+// Elements of arrays as numbers, one by one, whatever the arrays hold; for the definitions of results, and for what
+// need not be fast.
+#ifndef FLATCONV_PROBLEM_STORED_HPP
+#define FLATCONV_PROBLEM_STORED_HPP
+
+#include <flatconv/flatconv.hpp>
+
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/half.hpp"
+
+namespace flatconv {
+
+template <typename Stored>
+inline constexpr bool stored_as_half = std::is_same_v<Stored, Float16> || std::is_same_v<Stored, BFloat16>;
+
+/// What is computed with where arrays hold `Stored`.
+template <typename Stored>
+using Number = std::conditional_t<stored_as_half<Stored>, float, Stored>;
+
+template <typename Stored>
+Number<Stored> load(const void* data, std::int64_t offset) {
+    Stored value;
+    std::memcpy(&value, static_cast<const std::byte*>(data) + offset, sizeof value);
+    if constexpr (stored_as_half<Stored>) {
+        return widened(value);
+    } else {
+        return value;
+    }
+}
+
+/// Rounds to what is stored.
+template <typename Stored>
+void store(void* data, std::int64_t offset, Number<Stored> number) {
+    Stored value;
+    if constexpr (stored_as_half<Stored>) {
+        value = narrowed<Stored>(number);
+    } else {
+        value = number;
+    }
+    std::memcpy(static_cast<std::byte*>(data) + offset, &value, sizeof value);
+}
+
+/// visit(value of the type that such arrays hold).
+template <typename Visit>
+void with_stored(DType dtype, const Visit& visit) {
+    switch (dtype) {
+        case DType::float32: return visit(float{});
+        case DType::float64: return visit(double{});
+        case DType::float16: return visit(Float16{});
+        case DType::bfloat16: return visit(BFloat16{});
+    }
+}
+
+}  // namespace flatconv
+
+#endif
