@@ -2,7 +2,10 @@
 // once more, because nothing behind this line does it.
 #include "bind/arrays.hpp"
 
+#include <pybind11/complex.h>
+
 #include <chrono>
+#include <complex>
 #include <thread>
 #include <utility>
 
@@ -101,7 +104,9 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
 DType dtype_of(const py::array& array) {
     if (py::isinstance<py::array_t<float>>(array)) return DType::float32;
     if (py::isinstance<py::array_t<double>>(array)) return DType::float64;
-    throw py::type_error("arrays must be float32 or float64");
+    if (py::isinstance<py::array_t<std::complex<float>>>(array)) return DType::complex64;
+    if (py::isinstance<py::array_t<std::complex<double>>>(array)) return DType::complex128;
+    throw py::type_error("arrays must be float32, float64, complex64 or complex128");
 }
 
 ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last) {

@@ -41,7 +41,7 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes);
 /// With `channels_last` the channels' axis is the last one, if there are channels.
 ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last = false);
 
-/// Raises TypeError for anything but float32 and float64.
+/// Raises TypeError for anything but float32, float64, complex64 and complex128.
 DType dtype_of(const py::array& array);
 
 /// The size of the axis `back` places before the spatial ones (1: channels, 2: batch), or 1 where there is none.

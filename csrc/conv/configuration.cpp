@@ -9,6 +9,7 @@
 
 #include "conv/status.hpp"
 #include "cpu/dispatch.hpp"
+#include "problem/conv_shape.hpp"
 
 namespace flatconv {
 
@@ -81,7 +82,7 @@ Status measure_peak(DType dtype, double& operations_per_second) noexcept {
     return guarded([&]() -> Status {
         const KernelSet* set = current_kernel_set();
         if (!set) return unusable_isa();
-        operations_per_second = dtype == DType::float32 ? peak(set->float32) : peak(set->float64);
+        operations_per_second = real_dtype(dtype) == DType::float32 ? peak(set->float32) : peak(set->float64);
         return {};
     });
 }

@@ -15,6 +15,13 @@ T load(const void* data, std::int64_t offset) {
     return value;
 }
 
+/// How far an element of x, of y or of the residual is from the first.
+inline std::int64_t element_at(const ConvShape& shape, const ByteStrides& strides, std::int64_t image,
+                               std::int64_t channel, const Extent& at, std::int64_t bytes) {
+    return image * strides[0] + shape.channel_at(strides[1], channel, bytes) + at[0] * strides[2] + at[1] * strides[3] +
+           at[2] * strides[4];
+}
+
 template <typename T>
 T activated(const Activation& activation, T value) {
     // A NaN compares false, and stays.
@@ -30,15 +37,16 @@ T activated(const Activation& activation, T value) {
 
 /// activation(sum + bias + residual), for one output.
 template <typename T>
-T finished(T sum, const Activation& activation, const ConvArrays& arrays, std::int64_t image, std::int64_t channel,
-           const Extent& at) {
+T finished(T sum, const ConvShape& shape, const Activation& activation, const ConvArrays& arrays, std::int64_t image,
+           std::int64_t channel, const Extent& at) {
     T bias = 0;
-    if (arrays.bias.data) bias += load<T>(arrays.bias.data, channel * arrays.bias.byte_strides[0]);
+    if (arrays.bias.data) {
+        bias += load<T>(arrays.bias.data, shape.channel_at(arrays.bias.byte_strides[0], channel, sizeof(T)));
+    }
     sum += bias;
     if (arrays.residual.data) {
-        const ByteStrides& to = arrays.residual.byte_strides;
-        sum += load<T>(arrays.residual.data,
-                       image * to[0] + channel * to[1] + at[0] * to[2] + at[1] * to[3] + at[2] * to[4]);
+        const std::int64_t offset = element_at(shape, arrays.residual.byte_strides, image, channel, at, sizeof(T));
+        sum += load<T>(arrays.residual.data, offset);
     }
     return activated(activation, sum);
 }

@@ -61,11 +61,11 @@ struct OperandWorkspace {
 
 /// Dense, and never −0: a sum of −0, which depends on what underflowed on the way, becomes 0 like all others.
 template <typename T>
-void pack_bias(const ConstArray& bias, std::int64_t rows, T* packed) noexcept {
+void pack_bias(const ConvShape& shape, const ConstArray& bias, std::int64_t rows, T* packed) noexcept {
     const auto* from = static_cast<const std::byte*>(bias.data);
     for (std::int64_t row = 0; row < rows; ++row) {
         T value = 0;
-        if (from) std::memcpy(&value, from + row * bias.byte_strides[0], sizeof(T));
+        if (from) std::memcpy(&value, from + shape.channel_at(bias.byte_strides[0], row, sizeof(T)), sizeof(T));
         packed[row] = value + T(0);
     }
 }
@@ -84,7 +84,7 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     }
     Carver carver(workspace);
     const OperandWorkspace<T> own(request, order, carver);
-    pack_bias(arrays.bias, sizes.rows(), own.bias);
+    pack_bias(request.shape, arrays.bias, sizes.rows(), own.bias);
     if (order == WeightOrder::panels) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const PanelLayout layout(sizes, kernels);

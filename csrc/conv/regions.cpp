@@ -3,6 +3,7 @@
 #include <flatconv/flatconv.hpp>
 
 #include <algorithm>
+#include <complex>
 #include <string>
 
 #include "base/checked.hpp"
@@ -149,7 +150,10 @@ Status sum_matrix(ChannelMatrix (*matrix_of)(const ConvShape&), const ConvProble
     const ByteStrides strides = x.dense ? dense_strides(shape.in_channels, shape.input, bytes) : x.byte_strides;
     const auto* from = static_cast<const std::byte*>(regions);
     auto* to = static_cast<std::byte*>(x.data);
-    const auto sum = problem.dtype == DType::float32 ? sum_images<float> : sum_images<double>;
+    const auto sum = problem.dtype == DType::float32     ? sum_images<float>
+                     : problem.dtype == DType::float64   ? sum_images<double>
+                     : problem.dtype == DType::complex64 ? sum_images<std::complex<float>>
+                                                         : sum_images<std::complex<double>>;
     return sum(shape, matrix_of(shape), from, to, strides, options);
 }
 

@@ -2,6 +2,7 @@
 #include "im2col/region_matrix.hpp"
 
 #include <algorithm>
+#include <complex>
 #include <cstring>
 #include <utility>
 
@@ -324,5 +325,7 @@ void RegionSums<T>::add(std::int64_t first, std::int64_t last) const {
 
 template class RegionSums<float>;
 template class RegionSums<double>;
+template class RegionSums<std::complex<float>>;
+template class RegionSums<std::complex<double>>;
 
 }  // namespace flatconv

@@ -1,4 +1,4 @@
-"""Arrays as the core takes them: plain ndarrays of one native float type. Called by every public function."""
+"""Arrays as the core takes them: plain ndarrays of one native type. Called by every public function."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+COMPLEX64 = np.dtype(np.complex64)
+COMPLEX128 = np.dtype(np.complex128)
 _NUMBERS = "biufc"
 _OVERLAP_WORK = 100_000  # in candidate solutions; milliseconds
-_FLOATS: dict[type, np.dtype[Any]] = {np.float32: FLOAT32, np.float64: FLOAT64}
+_COMPUTED: dict[type, np.dtype[Any]] = {each.type: each for each in (FLOAT32, FLOAT64, COMPLEX64, COMPLEX128)}
 
 
 def numeric(name: str, value: Any) -> NDArray[Any]:
@@ -40,15 +42,15 @@ def native(name: str, value: Any) -> NDArray[Any]:
 
 
 def promoted(needed: int, /, **operands: Any) -> list[Any]:
-    """The operands in their common float type, as NumPy's promotion has it; those after the needed ones may be None.
+    """The operands in their common type, as NumPy's promotion has it; those after the needed ones may be None.
 
     Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does not turn float32 into float64.
     """
     given = {name: value for i, (name, value) in enumerate(operands.items()) if i < needed or value is not None}
     arrays = {name: numeric(name, value) for name, value in given.items()}
-    types = [value if type(value) in (int, float) else arrays[name].dtype for name, value in given.items()]
+    types = [value if type(value) in (int, float, complex) else arrays[name].dtype for name, value in given.items()]
     dtype = np.result_type(*types)
-    common = _FLOATS.get(dtype.type)
+    common = _COMPUTED.get(dtype.type)
     if common is None:
         raise TypeError(_unsupported({name: array.dtype for name, array in arrays.items()}, dtype))
     return [arrays[name].astype(common, copy=False) if name in arrays else None for name in operands]
@@ -101,17 +103,16 @@ def _refuse_mask(name: str, array: NDArray[Any]) -> None:
 
 
 def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
-    """The message for operands whose common type is not float32 or float64: what they are, and what to do."""
+    """The message for operands whose common type is not computed with: what they are, and what to do."""
     named = " and ".join(f"{name} ({each})" for name, each in dtypes.items())
     verb = "promote to" if len(dtypes) > 1 else "stays"
-    if dtype.kind == "c":
-        parts = ", ".join(f"{name}.real and {name}.imag" for name, each in dtypes.items() if each.kind == "c")
-        advice = f"convolve with the real and the imaginary part, one at a time: {parts}"
-    elif dtype.kind == "f":
+    if dtype.kind in "fc":
+        wide = [name for name, each in dtypes.items() if each.type in (dtype.type, np.longdouble)]
         wanted = "np.float32" if dtype.itemsize < FLOAT32.itemsize else "np.float64"
-        advice = " and ".join(f"{name}.astype({wanted})" for name, each in dtypes.items() if each.type is dtype.type)
-        advice = f"pass {advice}"
+        advice = "pass " + " and ".join(
+            f"{name}.astype({'np.complex128' if dtypes[name].kind == 'c' else wanted})" for name in wide
+        )
     else:
         wanted = "np.float32" if dtype.itemsize <= 2 else "np.float64"
         advice = f"pass {list(dtypes)[min(1, len(dtypes) - 1)]}.astype({wanted})"
-    return f"{named} {verb} {dtype}, which is not supported (float32 and float64 are): {advice}"
+    return f"{named} {verb} {dtype}, which is not supported ({', '.join(map(str, _COMPUTED.values()))} are): {advice}"

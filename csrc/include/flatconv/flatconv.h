@@ -66,7 +66,9 @@ enum { FLATCONV_MAX_SPATIAL_RANK = 3 };
 
 enum { /* dtype */
        FLATCONV_FLOAT32 = 0,
-       FLATCONV_FLOAT64 = 1
+       FLATCONV_FLOAT64 = 1,
+       FLATCONV_COMPLEX64 = 2, /* pairs of (real part, imaginary part), as C's own */
+       FLATCONV_COMPLEX128 = 3
 };
 
 enum { /* padding */

@@ -56,7 +56,8 @@ struct [[nodiscard]] Status {
 // ---------------------------------------------------------------------------------------------------------------
 // Problems
 
-enum class DType { float32, float64 };
+/// Complex numbers are (real part, imaginary part), as std::complex holds them.
+enum class DType { float32, float64, complex64, complex128 };
 
 /// Where the amounts of padding come from.
 enum class PaddingRule {
