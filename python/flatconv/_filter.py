@@ -43,7 +43,7 @@ def filter2d(
     -------
     ndarray of the shape of `image`
         float32 for images of 8 or 16 bits and of float32, all of whose values it holds; float64 for float64 and wider
-        integers. The kernel is rounded to this type. Nothing is clipped. A new array, its axes in the same order in
+        integers; complex64 or complex128 if the image or the kernel is complex. The kernel is rounded to this type. Nothing is clipped. A new array, its axes in the same order in
         memory as those of `image`.
 
     Raises
@@ -51,7 +51,7 @@ def filter2d(
     ValueError
         For a bad value or shape.
     TypeError
-        For a bad type, e.g. complex images.
+        For a bad type, e.g. an image of long doubles.
     OverflowError, MemoryError
         When the result is larger than can be addressed or allocated.
 

@@ -122,7 +122,7 @@ struct ConvProblem {
     PaddingMode padding_mode = PaddingMode::zeros;
     bool transposed = false;
     Extent output_padding{0, 0, 0};  // of transposed problems: less than the stride, or than the dilation
-    Activation activation;
+    Activation activation;  // none for complex numbers
 };
 
 /// Checks the problem and gives the output's spatial sizes.
@@ -222,7 +222,8 @@ FLATCONV_API Status conv(const ConvProblem& problem, const Inputs& inputs, const
 
 /// dx = gradient, with respect to x, of any scalar function of y = conv(x, weight), without activation: dy, its
 /// gradient with respect to y, goes through the transpose of the convolution. In every padding mode, padding hands on
-/// what it receives to the pixels that it repeats.
+/// what it receives to the pixels that it repeats. The gradient of complex numbers is ∂/∂re + i ∂/∂im, as in torch: the
+/// transpose is the conjugate one.
 FLATCONV_API Status conv_input_gradient(const ConvProblem& problem, const ConstArray& dy, const ConstArray& weight,
                                         const Array& dx, const Options& options = {}) noexcept;
 
