@@ -43,8 +43,8 @@ def filter2d(
     -------
     ndarray of the shape of `image`
         float32 for images of 8 or 16 bits and of float32, all of whose values it holds; float64 for float64 and wider
-        integers; complex64 or complex128 if the image or the kernel is complex. The kernel is rounded to this type. Nothing is clipped. A new array, its axes in the same order in
-        memory as those of `image`.
+        integers; complex64 or complex128 if the image or the kernel is complex. The kernel is rounded to this type.
+        Nothing is clipped. A new array, its axes in the same order in memory as those of `image`.
 
     Raises
     ------
