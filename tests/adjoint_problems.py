@@ -7,7 +7,7 @@ import numpy as np
 from flatconv import grad
 from hypothesis import strategies as st
 from layouts import READABLE
-from problems import PADDING_MODES
+from problems import PADDING_MODES, normal
 
 CONV_TRANSPOSE = {1: flatconv.conv_transpose1d, 2: flatconv.conv_transpose2d, 3: flatconv.conv_transpose3d}
 INPUT = {
@@ -71,8 +71,7 @@ def adjoint_problems(draw, layouts=tuple(READABLE), modes=PADDING_MODES, dtypes=
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
     def data(*shape):
-        values = rng.standard_normal(shape).astype(dtype)
-        return READABLE[draw(st.sampled_from(layouts))](values)
+        return READABLE[draw(st.sampled_from(layouts))](normal(rng, dtype, *shape))
 
     channels, out_channels = groups * inner, groups * outer
     weight_shape = (channels, outer) if transposed else (out_channels, inner)

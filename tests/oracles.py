@@ -98,8 +98,10 @@ def assert_same_bits(actual, expected):
     """Same shape, dtype and bits; every NaN is as good as any other, +0 and -0 differ."""
     assert actual.shape == expected.shape
     assert actual.dtype == expected.dtype
-    integers = np.dtype(f"u{actual.dtype.itemsize}")
     actual, expected = np.ascontiguousarray(actual), np.ascontiguousarray(expected)
+    if actual.dtype.kind == "c":
+        actual, expected = (each[..., None].view(each.real.dtype) for each in (actual, expected))
+    integers = np.dtype(f"u{actual.dtype.itemsize}")
     differ = (actual.view(integers) != expected.view(integers)) & ~(np.isnan(actual) & np.isnan(expected))
     if differ.any():
         first = tuple(int(i) for i in np.argwhere(differ)[0])

@@ -19,6 +19,14 @@ EVERY_RANK = {
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 
 
+def normal(rng, dtype, *shape):
+    """Normally distributed numbers, also of the imaginary part if there is one."""
+    values = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        values = values + 1j * rng.standard_normal(shape)
+    return values.astype(dtype)
+
+
 @dataclass
 class Problem:
     """The arguments of one call; the arrays may lie in memory in any way."""
@@ -73,7 +81,7 @@ def problems(
     rng = np.random.default_rng(seed)
 
     def data(*shape):
-        values = rng.integers(-8, 9, shape) if integers else rng.standard_normal(shape)
+        values = rng.integers(-8, 9, shape) if integers else normal(rng, dtype, *shape)
         return np.asarray(values, dtype)
 
     bias = data(groups * out_channels) if draw(st.booleans()) else None

@@ -94,7 +94,10 @@ BAD_TYPES = {
     "clip to None": ({"activation": ("clip", 0, None)}, ["activation", "high", "None"]),
     "clip to True": ({"activation": ("clip", 0, True)}, ["activation", "high", "True"]),
     "clip to an array": ({"activation": ("clip", np.zeros(6), 1)}, ["activation", "low"]),
-    "complex residual": ({"residual": ones(2, 6, 6, 6, dtype=complex)}, ["residual (complex128)", "residual.real"]),
+    "long double residual": (
+        {"residual": ones(2, 6, 6, 6, dtype=np.longdouble)},
+        ["residual", "residual.astype(np.float64)"],
+    ),
     "residual of objects": ({"residual": np.full((2, 6, 6, 6), None)}, ["residual", "object"]),
     "masked residual": ({"residual": np.ma.masked_less(ones(2, 6, 6, 6), 0)}, ["residual", "mask"]),
 }

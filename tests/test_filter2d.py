@@ -52,6 +52,8 @@ def assert_close(actual, expected, image, kernel):
 @pytest.mark.parametrize("photograph", PHOTOGRAPHS)
 def test_photographs_as_opencv_filters_them(rng, photograph, dtype):
     image = PHOTOGRAPHS[photograph]().astype(dtype)
+    if dtype == np.uint16:
+        image *= 257  # from black to white, as cameras of 16 bits have it
     depth = cv2.CV_64F if dtype == np.float64 else cv2.CV_32F
     for shape in KERNELS:
         kernel = rng.standard_normal(shape)
@@ -181,8 +183,8 @@ def test_empty_images(shape, axis):
         (TypeError, {"channel_axis": 1.0}, "channel_axis"),
         (TypeError, {"image": None}, "image"),
         (TypeError, {"kernel": None}, "kernel"),
-        (TypeError, {"image": np.ones((8, 8), complex)}, r"image.real and image.imag"),
-        (TypeError, {"kernel": np.ones((3, 3), complex)}, r"kernel.real and kernel.imag"),
+        (TypeError, {"image": np.ones((8, 8), np.clongdouble)}, r"image.astype\(np.complex128\)"),
+        (TypeError, {"kernel": np.ones((3, 3), np.clongdouble)}, r"kernel.astype\(np.complex128\)"),
         (TypeError, {"image": np.ones((8, 8), np.longdouble)}, r"image.astype\(np.float64\)"),
         (TypeError, {"image": np.full((8, 8), "a")}, "image"),
         (TypeError, {"image": np.ma.masked_less(np.ones((8, 8)), 0)}, "mask"),

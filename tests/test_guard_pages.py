@@ -39,7 +39,9 @@ SURVIVES = """
 
     def check(dtype, x_shape, weight_shape, geometry):
         conv = {3: conv1d, 4: conv2d, 5: conv3d}[len(x_shape)]
-        arrays = [rng.standard_normal(shape).astype(dtype) for shape in (x_shape, weight_shape, weight_shape[:1])]
+        arrays = [rng.standard_normal((*shape, 2)) for shape in (x_shape, weight_shape, weight_shape[:1])]
+        complex_numbers = np.dtype(dtype).kind == "c"
+        arrays = [(a.view(complex) if complex_numbers else a)[..., 0].astype(dtype) for a in arrays]
         expected = conv(*arrays, **geometry, algorithm="reference")
         out = np.full(expected.shape, np.nan, dtype)
         for at_end in (False, True):
@@ -58,8 +60,8 @@ SURVIVES = """
     isas = [each["name"] for each in _core.instruction_sets() if each["usable"]]
     for isa in isas:
         _core.set_isa(isa)
-        for dtype in (np.float16, np.float32, np.float64):
-            for width in (*range(1, 20), 31, 33, 47, 49, 64, 65, 97):
+        for dtype in (np.float16, np.float32, np.float64, np.complex64):
+            for width in (*range(1, 20), 31, 33, 47, 49, 64, 65, 97)[:: 4 if dtype is np.complex64 else 1]:
                 check(dtype, (1, 2, 3, width + 2), (3, 2, 3, 3), {})
                 check(dtype, (2, 3, 2, width), (1 + width, 3, 1, 1), {})
             check(dtype, (2, 3, 9, 10), (5, 3, 3, 3), {"padding": 1})
@@ -80,7 +82,7 @@ SURVIVES = """
                 regions = im2col(x, (3, 2), 2, padding, threads=3)
                 assert np.array_equal(regions, im2col(x.copy(), (3, 2), 2, padding, threads=1))
                 assert np.array_equal(unfold(x, (3, 2), 1, padding, 2, threads=3), regions.swapaxes(1, 2))
-                if regions.dtype in (np.float16, np.float32, np.float64):
+                if regions.dtype.kind in "fc":
                     held = guarded(regions, at_end)
                     image = col2im(held, x.shape, (3, 2), 2, padding, threads=3)
                     assert np.array_equal(image, col2im(regions, x.shape, (3, 2), 2, padding, threads=1))

@@ -36,7 +36,7 @@ BAD_TYPES = {
     "weight None": ({"weight": None}, ["weight", "None"]),
     "weight of objects": ({"weight": np.full((6, 4, 3, 3), None)}, ["weight", "object"]),
     "masked weight": ({"weight": np.ma.masked_less(ones(6, 4, 3, 3), 0)}, ["weight", "mask"]),
-    "complex bias": ({"bias": np.full(6, 1j)}, ["bias (complex128)"]),
+    "long complex bias": ({"bias": np.ones(6, np.clongdouble)}, ["bias.astype(np.complex128)"]),
     "channels_last 1": ({"channels_last": 1}, ["channels_last", "1"]),
     "stride 1.5": ({"stride": 1.5}, ["stride", "1.5"]),
     "groups 1.0": ({"groups": 1.0}, ["groups", "1.0"]),

@@ -2,7 +2,10 @@
 // once more, because nothing behind this line does it.
 #include "bind/arrays.hpp"
 
+#include <pybind11/complex.h>
+
 #include <chrono>
+#include <complex>
 #include <thread>
 #include <utility>
 
@@ -101,12 +104,14 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
 DType dtype_of(const py::array& array) {
     if (py::isinstance<py::array_t<float>>(array)) return DType::float32;
     if (py::isinstance<py::array_t<double>>(array)) return DType::float64;
+    if (py::isinstance<py::array_t<std::complex<float>>>(array)) return DType::complex64;
+    if (py::isinstance<py::array_t<std::complex<double>>>(array)) return DType::complex128;
     const py::dtype dtype = array.dtype();
     constexpr int half = 23;  // NumPy's number of float16, for which pybind11 has no name
     if (dtype.num() == half && dtype.byteorder() == '=') return DType::float16;
     // The type of another package, ml_dtypes, to which NumPy gives a number at run time.
     if (dtype.kind() == 'V' && dtype.attr("name").cast<std::string>() == "bfloat16") return DType::bfloat16;
-    throw py::type_error("arrays must be float32, float64, float16 or bfloat16");
+    throw py::type_error("arrays must be float32, float64, float16, bfloat16, complex64 or complex128");
 }
 
 ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last) {

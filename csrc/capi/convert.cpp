@@ -11,7 +11,7 @@ namespace {
 
 // Values pass as they are; of each enumeration the last one is compared.
 static_assert(FLATCONV_CANCELLED == int(StatusCode::cancelled));
-static_assert(FLATCONV_BFLOAT16 == int(DType::bfloat16));
+static_assert(FLATCONV_COMPLEX128 == int(DType::complex128));
 static_assert(FLATCONV_PADDING_FULL == int(PaddingRule::full));
 static_assert(FLATCONV_MODE_SYMMETRIC == int(PaddingMode::symmetric));
 static_assert(FLATCONV_ACTIVATION_CLIP == int(Activation::clip));

@@ -27,7 +27,8 @@ enum class WeightForm {
 struct PlanRequest {
     ConvShape shape;  // not empty
     Activation activation;
-    DType dtype;
+    DType dtype;      // of real numbers
+    bool conjugates;  // complex weights stand for their conjugates
     const KernelSet* kernels;
     int threads;       // the work is split for so many,
     int participants;  // and so many run at the same time
@@ -36,7 +37,7 @@ struct PlanRequest {
     /// What the call needs beside the plan's workspace; counts against its limit.
     std::size_t reserved_bytes = 0;
     WeightForm weights;
-    bool x_aligned;       // x's elements are aligned, and whole elements apart
+    bool x_aligned;       // x's real numbers are aligned, and whole ones apart
     bool x_pixels_dense;  // and all pixels of a channel are consecutive elements
     bool y_in_rows;       // the same of y, and of the residual if there is one
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/aligned_buffer.hpp"
+#include "conv/complex_weights.hpp"
 #include "conv/transposed.hpp"
 #include "conv/weight_gradient.hpp"
 #include "cpu/dispatch.hpp"
@@ -37,9 +38,10 @@ struct TaskSizes {
     }
 };
 
+/// `bytes` are those of an element of so many parts, which count as channels.
 template <typename AnyArray>
-AnyArray with_strides(AnyArray array, const Sizes& sizes, std::int64_t bytes) {
-    if (array.dense) array.byte_strides = dense_strides(sizes.channels, sizes.spatial, bytes);
+AnyArray with_strides(AnyArray array, const Sizes& sizes, std::int64_t parts, std::int64_t bytes) {
+    if (array.dense) array.byte_strides = dense_strides(sizes.channels / parts, sizes.spatial, bytes);
     array.dense = false;
     return array;
 }
@@ -56,7 +58,8 @@ void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanReque
     if (arrays.packed) request.weights = WeightForm::packed;
     if (is_half(request.dtype)) return;
     const std::int64_t bytes = element_bytes(request.dtype);
-    if (!arrays.packed) {
+    const bool real = request.shape.parts == 1;
+    if (!arrays.packed && real) {
         const WeightSizes weights = weight_sizes(request.shape);
         const bool in_rows = request.dtype == DType::float32 ? lies_in_rows<float>(weights, arrays.weight)
                                                              : lies_in_rows<double>(weights, arrays.weight);
@@ -64,11 +67,11 @@ void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanReque
     }
     const ByteStrides& x = arrays.x.byte_strides;
     request.x_aligned = is_aligned(arrays.x.data, x, bytes);
-    request.x_pixels_dense = request.x_aligned && is_dense(sizes.first.spatial, x, bytes);
+    request.x_pixels_dense = real && request.x_aligned && is_dense(sizes.first.spatial, x, bytes);
     const auto in_pixel_rows = [&](const void* data, const ByteStrides& strides) {
         return is_aligned(data, strides, bytes) && is_dense(sizes.result.spatial, strides, bytes);
     };
-    request.y_in_rows = in_pixel_rows(arrays.y.data, arrays.y.byte_strides) &&
+    request.y_in_rows = real && in_pixel_rows(arrays.y.data, arrays.y.byte_strides) &&
                         (!arrays.residual.data || in_pixel_rows(arrays.residual.data, arrays.residual.byte_strides));
 }
 
@@ -89,12 +92,16 @@ Status describe(Task task, const ConvProblem& problem, const Options& options, P
     if (Status status = check_threads(options); !status) return status;
     request.kernels = current_kernel_set();
     if (!request.kernels) return unusable_isa();
-    request.dtype = problem.dtype;
+    request.dtype = real_dtype(problem.dtype);
+    // The transpose of a convolution that multiplies with numbers multiplies with their conjugates, and the other way
+    // round.
+    request.conjugates = problem.transposed;
     request.activation = problem.activation;
     const bool as_they_lie = !is_half(problem.dtype);
     request.weights = as_they_lie ? WeightForm::rows : WeightForm::strided;
-    request.x_aligned = request.x_pixels_dense = request.y_in_rows = as_they_lie;
     const ConvShape& shape = request.shape;
+    request.x_aligned = as_they_lie;
+    request.x_pixels_dense = request.y_in_rows = as_they_lie && shape.parts == 1;
     const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
                         double(std::max<std::int64_t>(shape.depth, 1));
     request.threads = threads_for(options, work);
@@ -114,12 +121,12 @@ Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const Pa
     const bool reads = !sizes.second.empty();
     if (reads && !inputs.weight.data && !packed) return null(names.second);
     if (reads && !sizes.first.empty() && !inputs.x.data) return null(names.first);
-    const std::int64_t bytes = element_bytes(request.dtype);
-    arrays = {with_strides(inputs.x, sizes.first, bytes),
-              with_strides(inputs.weight, sizes.second, bytes),
+    const std::int64_t parts = request.shape.parts, bytes = parts * element_bytes(request.dtype);
+    arrays = {with_strides(inputs.x, sizes.first, parts, bytes),
+              with_strides(inputs.weight, sizes.second, parts, bytes),
               inputs.bias,
-              with_strides(inputs.residual, sizes.result, bytes),
-              with_strides(y, sizes.result, bytes),
+              with_strides(inputs.residual, sizes.result, parts, bytes),
+              with_strides(y, sizes.result, parts, bytes),
               packed};
     if (inputs.bias.dense) arrays.bias.byte_strides = {bytes};
     describe_layout(sizes, arrays, request);
@@ -130,7 +137,11 @@ Status plan(Task task, const PlanRequest& request, const Options& options, std::
     const auto way = task == Task::convolution ? choose
                      : task == Task::transpose ? plan_transposed
                                                : plan_weight_gradient;
-    return way(request, options.algorithm, options.workspace_limit, chosen);
+    // Packed weights are real ones already.
+    const bool real = request.shape.parts == 1 || request.weights == WeightForm::packed;
+    if (real) return way(request, options.algorithm, options.workspace_limit, chosen);
+    const auto complex_way = task == Task::weight_gradient ? plan_complex_weight_gradient : plan_complex_weights;
+    return complex_way(way, request, options.algorithm, options.workspace_limit, chosen);
 }
 
 Status run(const ConvPlan& plan, const ConvArrays& arrays, const Options& options) {

@@ -23,7 +23,7 @@ class ChannelTask {
           task_(shape_, blocking.bands, index),
           band_box_(blocking.band_box(task_.box)),
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
-                   task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
+                   shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
           y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row, operands.clamp,
              blocking.half) {}
 
@@ -82,8 +82,11 @@ class ChannelTask {
     }
 
     void place_channels(std::int64_t depth, std::int64_t length) {
-        const std::int64_t stride = arrays_.x.byte_strides[1] / std::int64_t(sizeof(T));
-        for (std::int64_t i = 0; i < length; ++i) workspace_.offsets[i] = std::ptrdiff_t((depth + i) * stride);
+        constexpr std::int64_t bytes = sizeof(T);
+        for (std::int64_t i = 0; i < length; ++i) {
+            workspace_.offsets[i] =
+                std::ptrdiff_t(shape_.channel_at(arrays_.x.byte_strides[1], depth + i, bytes) / bytes);
+        }
     }
 
     std::ptrdiff_t sums_stride() const { return ChannelWorkspace<T>::sums_stride(blocking_); }

@@ -82,7 +82,7 @@ Status measure_peak(DType dtype, double& operations_per_second) noexcept {
     return guarded([&]() -> Status {
         const KernelSet* set = current_kernel_set();
         if (!set) return unusable_isa();
-        operations_per_second = computes_in_float(dtype) ? peak(set->float32) : peak(set->float64);
+        operations_per_second = computes_in_float(real_dtype(dtype)) ? peak(set->float32) : peak(set->float64);
         return {};
     });
 }

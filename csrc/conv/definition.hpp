@@ -13,6 +13,13 @@ Number<Stored> load_parameter(const ConvArrays& arrays, const void* data, std::i
     return arrays.packed ? load<Number<Stored>>(data, offset) : load<Stored>(data, offset);
 }
 
+/// How far an element of x, of y or of the residual is from the first.
+inline std::int64_t element_at(const ConvShape& shape, const ByteStrides& strides, std::int64_t image,
+                               std::int64_t channel, const Extent& at, std::int64_t bytes) {
+    return image * strides[0] + shape.channel_at(strides[1], channel, bytes) + at[0] * strides[2] + at[1] * strides[3] +
+           at[2] * strides[4];
+}
+
 template <typename T>
 T activated(const Activation& activation, T value) {
     // A NaN compares false, and stays.
@@ -28,17 +35,17 @@ T activated(const Activation& activation, T value) {
 
 /// activation(sum + bias + residual), for one output.
 template <typename Stored>
-Number<Stored> finished(Number<Stored> sum, const Activation& activation, const ConvArrays& arrays, std::int64_t image,
-                        std::int64_t channel, const Extent& at) {
+Number<Stored> finished(Number<Stored> sum, const ConvShape& shape, const Activation& activation,
+                        const ConvArrays& arrays, std::int64_t image, std::int64_t channel, const Extent& at) {
     Number<Stored> bias = 0;
     if (arrays.bias.data) {
-        bias += load_parameter<Stored>(arrays, arrays.bias.data, channel * arrays.bias.byte_strides[0]);
+        bias += load_parameter<Stored>(arrays, arrays.bias.data,
+                                       shape.channel_at(arrays.bias.byte_strides[0], channel, sizeof(Stored)));
     }
     sum += bias;
     if (arrays.residual.data) {
-        const ByteStrides& to = arrays.residual.byte_strides;
         sum += load<Stored>(arrays.residual.data,
-                            image * to[0] + channel * to[1] + at[0] * to[2] + at[1] * to[3] + at[2] * to[4]);
+                            element_at(shape, arrays.residual.byte_strides, image, channel, at, sizeof(Stored)));
     }
     return activated(activation, sum);
 }

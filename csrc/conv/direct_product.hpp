@@ -59,7 +59,7 @@ class DirectTask {
     const std::byte* channel_of(std::int64_t group, std::int64_t channel) const {
         const ByteStrides& strides = arrays_.x.byte_strides;
         return static_cast<const std::byte*>(arrays_.x.data) + image_ * strides[0] +
-               (group * shape_.in_channels + channel) * strides[1];
+               shape_.channel_at(strides[1], group * shape_.in_channels + channel, sizeof(T));
     }
 
     /// Describes a block of depth as runs of kernel rows.

@@ -2,6 +2,7 @@
 #include "conv/layer_weights.hpp"
 
 #include "base/checked.hpp"
+#include "conv/complex_weights.hpp"
 #include "conv/operands.hpp"
 #include "conv/transposed_phases.hpp"
 
@@ -82,7 +83,8 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
 }
 
 template <typename T>
-Status LayerWeights::pack(const std::vector<Part>& parts, DType dtype, const KernelSet& set, const ConstArray& bias) {
+Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& shape, DType dtype,
+                               const KernelSet& set, const ConstArray& bias) {
     const Kernels<T>& kernels = kernels_of<T>(set);
     Checked elements;
     for (const Part& part : parts) elements = elements + packed_elements(part.sizes, kernels);
@@ -93,7 +95,7 @@ Status LayerWeights::pack(const std::vector<Part>& parts, DType dtype, const Ker
     if (!memory_.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
     place<T>(parts, set, memory_.data());
     const HalfKernels<T>* const half = half_kernels<T>(set, dtype);
-    pack_bias(half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
+    pack_bias(shape, half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const WeightSizes& all = parts[i].sizes;
         const PanelLayout layout(all, kernels);
@@ -112,15 +114,30 @@ Status LayerWeights::pack(const std::vector<Part>& parts, DType dtype, const Ker
     ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, sizeof(T));
     strides[0] = packed_row_stride<T>(sizes.depth()) * std::int64_t(sizeof(T));
     weight_ = {parts_.front().rows, strides};
-    bias_ = {parts_.front().bias, {std::int64_t(sizeof(T))}};
+    bias_ = {parts_.front().bias, {shape.parts * std::int64_t(sizeof(T))}};
     return {};
+}
+
+template <typename T>
+Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
+                          const ConstArray& weight, const ConstArray& bias) {
+    if (shape.parts == 1) return pack_real<T>(parts_of(task, shape, weight), shape, dtype, kernels, bias);
+    const WeightSizes sizes = weight_sizes(shape), complex_sizes = complex_weight_sizes(shape);
+    const AlignedBuffer rows(std::size_t(sizes.rows() * sizes.depth()) * sizeof(T));
+    if (!rows.data()) return {StatusCode::out_of_memory, "out of memory for the real weights of complex ones"};
+    for (std::int64_t row = 0; row < complex_sizes.rows(); ++row) {
+        expand_row(complex_sizes, weight, row, task == Task::transpose,
+                   reinterpret_cast<T*>(rows.data()) + shape.parts * row * sizes.depth(),
+                   std::ptrdiff_t(sizes.depth()));
+    }
+    const ConstArray real(rows.data(), dense_strides(sizes.in_channels, sizes.kernel, std::int64_t(sizeof(T))));
+    return pack_real<T>(parts_of(task, shape, real), shape, dtype, kernels, bias);
 }
 
 Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
                           const ConstArray& weight, const ConstArray& bias) {
-    const std::vector<Part> parts = parts_of(task, shape, weight);
     const auto pack_parts = computes_in_float(dtype) ? &LayerWeights::pack<float> : &LayerWeights::pack<double>;
-    return (this->*pack_parts)(parts, dtype, kernels, bias);
+    return (this->*pack_parts)(task, shape, dtype, kernels, weight, bias);
 }
 
 }  // namespace flatconv

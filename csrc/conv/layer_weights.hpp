@@ -12,8 +12,8 @@ namespace flatconv {
 
 class LayerWeights {
   public:
-    /// Copies the arrays, which have explicit strides. `shape` is the layer's, or that of the convolution which the
-    /// layer transposes.
+    /// Copies the arrays, which have explicit strides; complex weights become real ones. `shape` is the layer's, or
+    /// that of the convolution which the layer transposes; `dtype` is that of real numbers.
     Status pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels, const ConstArray& weight,
                 const ConstArray& bias);
 
@@ -32,7 +32,11 @@ class LayerWeights {
     static std::vector<Part> parts_of(Task task, const ConvShape& shape, const ConstArray& weight);
 
     template <typename T>
-    Status pack(const std::vector<Part>& parts, DType dtype, const KernelSet& kernels, const ConstArray& bias);
+    Status pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels, const ConstArray& weight,
+                const ConstArray& bias);
+    template <typename T>
+    Status pack_real(const std::vector<Part>& parts, const ConvShape& shape, DType dtype, const KernelSet& kernels,
+                     const ConstArray& bias);
 
     template <typename T>
     std::size_t place(const std::vector<Part>& parts, const KernelSet& kernels, std::byte* start);

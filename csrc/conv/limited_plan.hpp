@@ -28,15 +28,15 @@ inline Status too_small(std::size_t workspace_limit, const char* what, std::size
                                            " bytes is too small: this " + what + " needs " + std::to_string(needed)};
 }
 
-/// The first plan of `make(request)` within the limit.
+/// The first plan of `make(request)` within the limit, with what the request reserves.
 template <typename Make>
 Status plan_within(PlanRequest request, std::size_t workspace_limit, const char* what, const Make& make,
                    std::unique_ptr<ConvPlan>& chosen) {
     do {
         chosen = make(request);
-        if (chosen->workspace_bytes() <= workspace_limit) return {};
+        if (chosen->workspace_bytes() + request.reserved_bytes <= workspace_limit) return {};
     } while (shrink(request));
-    return too_small(workspace_limit, what, chosen->workspace_bytes());
+    return too_small(workspace_limit, what, chosen->workspace_bytes() + request.reserved_bytes);
 }
 
 }  // namespace flatconv

@@ -62,12 +62,14 @@ struct OperandWorkspace {
 /// Dense, and never −0: a sum of −0, which depends on what underflowed on the way, becomes 0 like all others. `half`
 /// reads a bias of halves; else it is null.
 template <typename T>
-void pack_bias(const HalfKernels<T>* half, const ConstArray& bias, std::int64_t rows, T* packed) noexcept {
+void pack_bias(const ConvShape& shape, const HalfKernels<T>* half, const ConstArray& bias, std::int64_t rows,
+               T* packed) noexcept {
     const auto* from = static_cast<const std::byte*>(bias.data);
     for (std::int64_t row = 0; row < rows; ++row) {
         T value = 0;
-        if (from && half) half->widen({from + row * bias.byte_strides[0], 0, 0, 1, 1, &value, 0});
-        if (from && !half) std::memcpy(&value, from + row * bias.byte_strides[0], sizeof(T));
+        const std::int64_t at = shape.channel_at(bias.byte_strides[0], row, sizeof(T));
+        if (from && half) half->widen({from + at, 0, 0, 1, 1, &value, 0});
+        if (from && !half) std::memcpy(&value, from + at, sizeof(T));
         packed[row] = value + T(0);
     }
 }
@@ -87,7 +89,7 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     Carver carver(workspace);
     const OperandWorkspace<T> own(request, order, carver);
     const HalfKernels<T>* const half = half_weights<T>(request);
-    pack_bias(half_kernels<T>(request), arrays.bias, sizes.rows(), own.bias);
+    pack_bias(request.shape, half_kernels<T>(request), arrays.bias, sizes.rows(), own.bias);
     if (order == WeightOrder::panels) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const PanelLayout layout(sizes, kernels);

@@ -19,15 +19,16 @@ class OutputBand {
     /// halves; else it is null.
     OutputBand(const ConvShape& shape, const BandTask& task, const ConvArrays& arrays, const T* bias,
                const Clamp<T>& clamp, const HalfKernels<T>* half)
-        : box_(task.box),
+        : shape_(shape),
+          box_(task.box),
+          first_row_(task.group * shape.out_channels + task.first_row),
           y_strides_(arrays.y.byte_strides),
           residual_strides_(arrays.residual.byte_strides),
           clamp_(clamp),
           half_(half) {
-        const std::int64_t row = task.group * shape.out_channels + task.first_row;
         const auto first = [&](const ByteStrides& strides) {
-            return task.image * strides[0] + row * strides[1] + box_.first[0] * strides[2] +
-                   box_.first[1] * strides[3] + box_.first[2] * strides[4];
+            return task.image * strides[0] + box_.first[0] * strides[2] + box_.first[1] * strides[3] +
+                   box_.first[2] * strides[4];
         };
         y_ = static_cast<std::byte*>(arrays.y.data) + first(y_strides_);
         if (arrays.residual.data) {
@@ -39,13 +40,13 @@ class OutputBand {
             // That it is added, and what follows, is left to store_line, store_rows and store_pixels.
             epilogue_.clamps = false;
         } else {
-            epilogue_.residual = reinterpret_cast<const T*>(residual_);
+            epilogue_.residual = reinterpret_cast<const T*>(residual_ + row_at(residual_strides_, 0));
             epilogue_.residual_stride = elements(residual_strides_[1]);
         }
     }
 
     // Where the plan found `y_in_rows`: pixels are consecutive elements.
-    T* row(std::int64_t r) const { return reinterpret_cast<T*>(y_ + r * y_strides_[1]); }
+    T* row(std::int64_t r) const { return reinterpret_cast<T*>(y_ + row_at(y_strides_, r)); }
     std::ptrdiff_t row_stride() const { return elements(y_strides_[1]); }
 
     /// The epilogue of the band's rows from `row` on, and of its pixels from `pixel` on.
@@ -58,11 +59,10 @@ class OutputBand {
 
     /// Whether channels are neighbours in y and in the residual, so that whole vectors of them can be written.
     bool has_channels_innermost() const {
-        const auto innermost = [&](const ByteStrides& strides, const void* data) {
+        const auto innermost = [this](const ByteStrides& strides, const void* data) {
             if (half_) return strides[1] == half_bytes;
-            if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0 || strides[1] != std::int64_t(sizeof(T))) {
-                return false;
-            }
+            if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0) return false;
+            if (strides[1] != shape_.parts * std::int64_t(sizeof(T))) return false;
             return std::all_of(strides.begin() + 2, strides.end(),
                                [](std::int64_t stride) { return stride % std::int64_t(sizeof(T)) == 0; });
         };
@@ -77,12 +77,13 @@ class OutputBand {
                 Epilogue<T> part = epilogue_;
                 part.bias += row;
                 if (residual_) {
-                    part.residual = reinterpret_cast<const T*>(residual_ + offset(residual_strides_, d, h)) + row;
+                    part.residual = reinterpret_cast<const T*>(residual_ + row_at(residual_strides_, row) +
+                                                               offset(residual_strides_, d, h));
                     part.residual_stride = elements(residual_strides_[4]);
                 }
                 kernels.finish_rows({sums, sums_stride, box_.size[2], rows,
-                                     reinterpret_cast<T*>(y_ + offset(y_strides_, d, h)) + row, elements(y_strides_[4]),
-                                     &part});
+                                     reinterpret_cast<T*>(y_ + row_at(y_strides_, row) + offset(y_strides_, d, h)),
+                                     elements(y_strides_[4]), &part});
                 sums += box_.size[2] * sums_stride;
             }
         }
@@ -167,9 +168,9 @@ class OutputBand {
         const T bias = epilogue_.bias[row];
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
             for (std::int64_t h = 0; h < box_.size[1]; ++h) {
-                std::byte* to = y_ + row * y_strides_[1] + offset(y_strides_, d, h);
+                std::byte* to = y_ + row_at(y_strides_, row) + offset(y_strides_, d, h);
                 const std::byte* added =
-                    residual_ ? residual_ + row * residual_strides_[1] + offset(residual_strides_, d, h) : nullptr;
+                    residual_ ? residual_ + row_at(residual_strides_, row) + offset(residual_strides_, d, h) : nullptr;
                 for (std::int64_t w = 0; w < box_.size[2]; ++w, to += y_strides_[4]) {
                     T sum = sums[w] + bias;
                     if (added) {
@@ -208,10 +209,17 @@ class OutputBand {
     static std::int64_t offset(const ByteStrides& strides, std::int64_t d, std::int64_t h) {
         return d * strides[2] + h * strides[3];
     }
+    /// How far the channel of the band's row `r` is from the first of all.
+    std::int64_t row_at(const ByteStrides& strides, std::int64_t r) const {
+        return shape_.channel_at(strides[1], first_row_ + r, sizeof(T));
+    }
 
+    const ConvShape& shape_;
     const PixelBox& box_;
+    const std::int64_t first_row_;  // of the band, among those of all groups
     const ByteStrides& y_strides_;
     const ByteStrides& residual_strides_;
+    // The first pixel in the first channel of all.
     std::byte* y_;
     const std::byte* residual_ = nullptr;
     const Clamp<T>& clamp_;

@@ -127,10 +127,13 @@ Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, co
         if (sizes.rows() * sizes.depth() > 0 && !weight.data) return {StatusCode::invalid_argument, "weight is null"};
         const std::int64_t bytes = element_bytes(problem.dtype);
         ConstArray strided = weight, strided_bias = bias;
-        if (weight.dense) strided.byte_strides = dense_strides(sizes.in_channels, sizes.kernel, bytes);
+        if (weight.dense) {
+            strided.byte_strides = dense_strides(sizes.in_channels / shape.parts, sizes.kernel, bytes);
+        }
         if (bias.dense) strided_bias.byte_strides = {bytes};
         auto layer = std::make_unique<Layer>(problem);
-        const Status status = layer->weights.pack(layer->task, shape, problem.dtype, *kernels, strided, strided_bias);
+        const Status status =
+            layer->weights.pack(layer->task, shape, real_dtype(problem.dtype), *kernels, strided, strided_bias);
         if (!status) return status;
         delete std::exchange(packed.layer_, layer.release());
         return {};

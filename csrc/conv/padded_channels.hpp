@@ -12,7 +12,7 @@ namespace flatconv {
 template <typename T, typename Padding = ChannelPadding<T>>
 class PaddedChannels {
   public:
-    /// `channel` is the image's first channel in question, and `channel_stride` leads to the next, in bytes.
+    /// `channel` is the image's first channel in question, and `channel_stride` is that of x, in bytes.
     PaddedChannels(const Padding& padding, const BandLayout& layout, const ConvShape& shape, const std::byte* channel,
                    std::int64_t channel_stride, T* ring, std::int64_t ring_channels)
         : padding_(padding),
@@ -27,7 +27,8 @@ class PaddedChannels {
     /// how far from the ring's start the box's first position finds its element. Depths come in order.
     void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) {
         for (const std::int64_t end = ceil_div(depth + length, shape_.taps); padded_ < end; ++padded_) {
-            padding_.pad(channel_ + padded_ * channel_stride_, slot(padded_), padded_ < ring_channels_, padded_);
+            const std::int64_t at = shape_.channel_at(channel_stride_, padded_, sizeof(T));
+            padding_.pad(channel_ + at, slot(padded_), padded_ < ring_channels_, padded_);
         }
         place_taps(depth, length, offsets);
     }

@@ -117,7 +117,7 @@ class RepeatedPaddingPlan final : public ConvPlan {
         include(*image_);
         for (auto& [piece, plan] : pieces_) {
             request.shape = shape_of(piece, shape_);
-            request.y_in_rows = !stored_as_half<Stored>;
+            request.y_in_rows = !stored_as_half<Stored> && shape_.parts == 1;
             if (status = plan_zero_padded(request, wanted, workspace_limit, plan); !status) return;
             include(*plan);
         }
@@ -137,7 +137,8 @@ class RepeatedPaddingPlan final : public ConvPlan {
                 if (runtime.cancellation.poll()) return;
                 ConvArrays part = arrays;
                 part.x.data = static_cast<const std::byte*>(arrays.x.data) + image * arrays.x.byte_strides[0];
-                part.y = {workspace, dense_strides(channels_, piece.size, std::int64_t(sizeof(Stored)))};
+                part.y = {workspace, dense_strides(channels_ / shape_.parts, piece.size,
+                                                   shape_.parts * std::int64_t(sizeof(Stored)))};
                 plan->run(part, runtime, workspace + sum_bytes_);
                 add(piece, reinterpret_cast<const Stored*>(workspace),
                     static_cast<std::byte*>(arrays.y.data) + image * arrays.y.byte_strides[0], arrays.y.byte_strides);
@@ -161,13 +162,15 @@ class RepeatedPaddingPlan final : public ConvPlan {
         const auto source = [&](std::int64_t at, std::size_t axis) {
             return source_index(shape_.padding_mode, piece.first[axis] + at, shape_.input[axis]) * strides[axis + 2];
         };
-        for (std::int64_t c = 0; c < channels_; ++c) {
+        for (std::int64_t c = 0; c < channels_ / shape_.parts; ++c) {
             for (std::int64_t d = 0; d < piece.size[0]; ++d) {
                 for (std::int64_t h = 0; h < piece.size[1]; ++h) {
                     std::byte* const line = image + c * strides[1] + source(d, 0) + source(h, 1);
                     for (std::int64_t w = 0; w < piece.size[2]; ++w) {
-                        std::byte* const pixel = line + source(w, 2);
-                        store<Stored>(pixel, 0, load<Stored>(pixel, 0) + load<Stored>(from++, 0));
+                        std::byte* pixel = line + source(w, 2);
+                        for (std::int64_t p = 0; p < shape_.parts; ++p, pixel += sizeof(Stored)) {
+                            store<Stored>(pixel, 0, load<Stored>(pixel, 0) + load<Stored>(from++, 0));
+                        }
                     }
                 }
             }

@@ -24,7 +24,7 @@ class PixelTask {
           pixels_(task_.box.pixels()),
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
-                   task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
+                   shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
           y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {

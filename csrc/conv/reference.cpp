@@ -44,7 +44,7 @@ class Reference {
                 }
             }
         }
-        return finished<Stored>(total, activation_, arrays_, image, out_channel, at);
+        return finished<Stored>(total, shape_, activation_, arrays_, image, out_channel, at);
     }
 
   private:
@@ -56,15 +56,14 @@ class Reference {
 
     /// The element of x that a tap reads at a position of the padded image: padding is a number like any other.
     T pixel(std::int64_t image, std::int64_t channel, const Extent& position) const {
-        const ByteStrides& strides = arrays_.x.byte_strides;
-        std::int64_t offset = image * strides[0] + channel * strides[1];
+        Extent source;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-            const std::int64_t source =
+            source[axis] =
                 source_index(shape_.padding_mode, position[axis] - shape_.pad_before[axis], shape_.input[axis]);
-            if (source == zero_element) return T(0);
-            offset += source * strides[axis + 2];
+            if (source[axis] == zero_element) return T(0);
         }
-        return load<Stored>(arrays_.x.data, offset);
+        return load<Stored>(arrays_.x.data,
+                            element_at(shape_, arrays_.x.byte_strides, image, channel, source, sizeof(Stored)));
     }
 
     const ConvShape& shape_;
@@ -107,15 +106,15 @@ class ReferencePlan final : public ConvPlan {
     template <typename Stored>
     void run_channel(const ConvArrays& arrays, const Runtime& runtime, std::int64_t image, std::int64_t channel) const {
         const Reference<Stored> reference(shape_, activation_, arrays, runtime.cancellation);
-        const ByteStrides& strides = arrays.y.byte_strides;
-        std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
+        auto* const y = static_cast<std::byte*>(arrays.y.data);
         Extent at;
         for (at[0] = 0; at[0] < shape_.output[0]; ++at[0]) {
             for (at[1] = 0; at[1] < shape_.output[1]; ++at[1]) {
                 for (at[2] = 0; at[2] < shape_.output[2]; ++at[2]) {
                     if (runtime.cancellation.stopped()) return;
                     const auto value = reference.output(image, channel, at);
-                    store<Stored>(y, at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], value);
+                    store<Stored>(y, element_at(shape_, arrays.y.byte_strides, image, channel, at, sizeof(Stored)),
+                                  value);
                 }
             }
         }

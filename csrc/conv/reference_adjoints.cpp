@@ -11,11 +11,18 @@ namespace flatconv {
 
 namespace {
 
+/// An element of x or dy.
 template <typename Stored>
-Number<Stored> element_of(const ConstArray& array, const ByteStrides& index) {
-    std::int64_t offset = 0;
-    for (std::size_t axis = 0; axis < index.size(); ++axis) offset += index[axis] * array.byte_strides[axis];
-    return load<Stored>(array.data, offset);
+Number<Stored> element_of(const ConvShape& shape, const ConstArray& array, std::int64_t image, std::int64_t channel,
+                          const Extent& at) {
+    return load<Stored>(array.data, element_at(shape, array.byte_strides, image, channel, at, sizeof(Stored)));
+}
+
+template <typename Stored>
+Number<Stored> weight_of(const ConstArray& weight, std::int64_t out_channel, std::int64_t channel, const Extent& tap) {
+    const ByteStrides& strides = weight.byte_strides;
+    return load<Stored>(weight.data, out_channel * strides[0] + channel * strides[1] + tap[0] * strides[2] +
+                                         tap[1] * strides[3] + tap[2] * strides[4]);
 }
 
 /// The sum of the contract: blocks of fused multiply-adds, in the order in which the terms come.
@@ -78,12 +85,12 @@ Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& ar
                 pixel[axis] = distance / shape.stride[axis];
                 inside = inside && pixel[axis] >= 0 && pixel[axis] < shape.output[axis];
             }
-            sum.add(element_of<Stored>(arrays.weight, {x_channel, row, tap[0], tap[1], tap[2]}),
-                    inside ? element_of<Stored>(arrays.x, {image, x_channel, pixel[0], pixel[1], pixel[2]}) : 0);
+            sum.add(weight_of<Stored>(arrays.weight, x_channel, row, tap),
+                    inside ? element_of<Stored>(shape, arrays.x, image, x_channel, pixel) : 0);
             return true;
         });
     }
-    return finished<Stored>(sum.total(), request.activation, arrays, image, channel, at);
+    return finished<Stored>(sum.total(), shape, request.activation, arrays, image, channel, at);
 }
 
 /// One weight's gradient sums over all images and output positions. `arrays.weight` is dy.
@@ -104,8 +111,8 @@ Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arr
                     shape.input[axis]);
                 inside = inside && pixel[axis] != zero_element;
             }
-            sum.add(element_of<Stored>(arrays.weight, {image, row, at[0], at[1], at[2]}),
-                    inside ? element_of<Stored>(arrays.x, {image, x_channel, pixel[0], pixel[1], pixel[2]}) : 0);
+            sum.add(element_of<Stored>(shape, arrays.weight, image, row, at),
+                    inside ? element_of<Stored>(shape, arrays.x, image, x_channel, pixel) : 0);
             return at[2] % 256 != 0 || !runtime.cancellation.poll();
         });
         if (runtime.cancellation.poll()) break;
@@ -113,14 +120,20 @@ Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arr
     return sum.total();
 }
 
-/// What a definition computes: `element` for every index of an array of so many (images, channels, sizes).
+/// What a definition computes: `element` for every index of an array of so many (images, channels, sizes), in which a
+/// channel is where `channel_at` says.
 struct TransposeDefinition {
-    explicit TransposeDefinition(const ConvShape& shape)
-        : images(shape.batch), channels(shape.groups * shape.in_channels), sizes(shape.input) {}
+    explicit TransposeDefinition(const ConvShape& of)
+        : shape(of), images(of.batch), channels(of.groups * of.in_channels), sizes(of.input) {}
+
+    std::int64_t channel_at(std::int64_t stride, std::int64_t channel, std::int64_t bytes) const {
+        return shape.channel_at(stride, channel, bytes);
+    }
 
     template <typename Stored>
     static constexpr auto element = transposed_pixel<Stored>;
 
+    const ConvShape& shape;
     std::int64_t images, channels;
     Extent sizes;
 };
@@ -128,6 +141,8 @@ struct TransposeDefinition {
 struct WeightGradientDefinition {
     explicit WeightGradientDefinition(const ConvShape& shape)
         : images(shape.groups * shape.out_channels), channels(shape.in_channels), sizes(shape.kernel) {}
+
+    std::int64_t channel_at(std::int64_t stride, std::int64_t channel, std::int64_t) const { return channel * stride; }
 
     template <typename Stored>
     static constexpr auto element = weight_gradient<Stored>;
@@ -139,7 +154,7 @@ struct WeightGradientDefinition {
 template <typename Definition>
 class DefinitionPlan final : public ConvPlan {
   public:
-    explicit DefinitionPlan(const PlanRequest& request) : request_(request), definition_(request.shape) {}
+    explicit DefinitionPlan(const PlanRequest& request) : request_(request), definition_(request_.shape) {}
 
     double cycles() const override { return std::numeric_limits<double>::max(); }
     std::size_t workspace_bytes() const override { return 0; }
@@ -157,7 +172,8 @@ class DefinitionPlan final : public ConvPlan {
             runtime.executor, request_.participants, definition_.images * definition_.channels,
             [&](int, std::int64_t task) {
                 const std::int64_t image = task / definition_.channels, channel = task % definition_.channels;
-                std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] + channel * strides[1];
+                std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] +
+                               definition_.channel_at(strides[1], channel, sizeof(Stored));
                 for_each_index(definition_.sizes, [&](const Extent& at) {
                     const auto value =
                         Definition::template element<Stored>(request_, arrays, runtime, image, channel, at);

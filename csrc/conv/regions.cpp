@@ -3,6 +3,7 @@
 #include <flatconv/flatconv.hpp>
 
 #include <algorithm>
+#include <complex>
 #include <limits>
 #include <string>
 
@@ -205,10 +206,13 @@ Status sum_matrix(ChannelMatrix (*matrix_of)(const ConvShape&), const ConvProble
     const ByteStrides strides = x.dense ? dense_strides(shape.in_channels, shape.input, bytes) : x.byte_strides;
     const auto* from = static_cast<const std::byte*>(regions);
     auto* to = static_cast<std::byte*>(x.data);
+    const auto sum = [&](auto stored) {
+        return sum_images<decltype(stored)>(shape, matrix_of(shape), from, to, strides, options);
+    };
+    if (problem.dtype == DType::complex64) return sum(std::complex<float>());
+    if (problem.dtype == DType::complex128) return sum(std::complex<double>());
     Status status;
-    with_stored(problem.dtype, [&](auto stored) {
-        status = sum_images<decltype(stored)>(shape, matrix_of(shape), from, to, strides, options);
-    });
+    with_stored(problem.dtype, [&](auto stored) { status = sum(stored); });
     return status;
 }
 

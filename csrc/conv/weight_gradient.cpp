@@ -159,43 +159,43 @@ class WeightGradientPlan final : public ConvPlan {
         const bool dense = is_dense(shape_.output, strides, stored_bytes());
         const std::int64_t run = dense ? shape_.pixels : shape_.output[2];
         const std::int64_t step = dense ? stored_bytes() : strides[4];
-        const auto* channels =
-            static_cast<const std::byte*>(dy.data) + (part.group * shape_.out_channels + part.first_col) * strides[1];
+        const auto* pixels = static_cast<const std::byte*>(dy.data);
         for (std::int64_t i = 0; i < length;) {
             const std::int64_t image = (first + i) / shape_.pixels, position = (first + i) % shape_.pixels;
             const std::int64_t line = position / run, at = position % run;
             const std::int64_t count = std::min(run - at, length - i);
-            const std::byte* from = channels + image * strides[0] + line / shape_.output[1] * strides[2] +
+            const std::byte* from = pixels + image * strides[0] + line / shape_.output[1] * strides[2] +
                                     line % shape_.output[1] * strides[3] + at * step;
-            transpose_run(from, strides[1], step, part.cols, count, memory.dy + i * kernels_.lanes);
+            transpose_run(from, strides[1], step, part, count, memory.dy + i * kernels_.lanes);
             i += count;
         }
     }
 
-    void transpose_run(const std::byte* from, std::int64_t channel_stride, std::int64_t step, std::int64_t cols,
+    /// `from` is the run's first position in the first channel of all.
+    void transpose_run(const std::byte* from, std::int64_t channel_stride, std::int64_t step, const Part& part,
                        std::int64_t count, T* to) const {
-        const std::int64_t lanes = kernels_.lanes;
-        for (std::int64_t col = 0; col < cols; col += lanes, from += lanes * channel_stride, to += lanes * block_) {
-            const std::int64_t end = std::min(lanes, cols - col);
+        constexpr std::int64_t bytes = sizeof(T);
+        const std::int64_t lanes = kernels_.lanes, first = part.group * shape_.out_channels + part.first_col;
+        const auto channel = [&](std::int64_t c) { return from + shape_.channel_at(channel_stride, first + c, bytes); };
+        for (std::int64_t col = 0; col < part.cols; col += lanes, to += lanes * block_) {
+            const std::int64_t end = std::min(lanes, part.cols - col);
             if (half_) {
                 widen_transposed(kernels_, end, count, to, lanes,
                                  [&](std::int64_t r, std::int64_t rows, std::int64_t c, std::int64_t length, T* numbers,
                                      std::int64_t stride) {
-                                     half_->widen({from + r * channel_stride + c * step, channel_stride, step, rows,
-                                                   length, numbers, stride});
+                                     half_->widen({channel(col + r) + c * step, channel_stride, step, rows, length,
+                                                   numbers, stride});
                                  });
                 continue;
             }
-            if (step == std::int64_t(sizeof(T)) && is_aligned<T>(from, channel_stride)) {
-                kernels_.transpose({reinterpret_cast<const T*>(from),
-                                    std::ptrdiff_t(channel_stride / std::int64_t(sizeof(T))), end, count, to,
-                                    std::ptrdiff_t(lanes), nullptr});
+            if (shape_.parts == 1 && step == bytes && is_aligned<T>(from, channel_stride)) {
+                kernels_.transpose({reinterpret_cast<const T*>(channel(col)), std::ptrdiff_t(channel_stride / bytes),
+                                    end, count, to, std::ptrdiff_t(lanes), nullptr});
                 continue;
             }
             for (std::int64_t lane = 0; lane < end; ++lane) {
-                for (std::int64_t i = 0; i < count; ++i) {
-                    std::memcpy(to + i * lanes + lane, from + lane * channel_stride + i * step, sizeof(T));
-                }
+                const std::byte* const pixels = channel(col + lane);
+                for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * lanes + lane, pixels + i * step, bytes);
             }
         }
     }
@@ -205,7 +205,7 @@ class WeightGradientPlan final : public ConvPlan {
                            std::int64_t first, std::int64_t length, T* panel) const {
         const auto channel_data = [&](std::int64_t channel) {
             return static_cast<const std::byte*>(x.data) +
-                   (part.group * shape_.in_channels + channel) * x.byte_strides[1];
+                   shape_.channel_at(x.byte_strides[1], part.group * shape_.in_channels + channel, sizeof(T));
         };
         if (in_place_ && first / shape_.pixels == (first + length - 1) / shape_.pixels) {
             const std::byte* image = channel_data(first_row) + first / shape_.pixels * x.byte_strides[0];

@@ -98,6 +98,28 @@ void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstA
 }
 
 template <typename T>
+void expand_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, bool conjugates, T* packed,
+                std::ptrdiff_t stride) noexcept {
+    const std::byte* from = static_cast<const std::byte*>(weight.data) + row * weight.byte_strides[0];
+    const std::int64_t taps = sizes.kernel[0] * sizes.kernel[1] * sizes.kernel[2];
+    T *real = packed, *imaginary = packed + stride;  // rows
+    std::int64_t tap = 0;
+    for_each_depth(sizes, weight.byte_strides, from, 0, sizes.depth(), [&](const std::byte* element) {
+        T w[2];
+        std::memcpy(w, element, sizeof w);
+        if (conjugates) w[1] = -w[1];
+        real[0] = imaginary[taps] = w[0];
+        real[taps] = -w[1];
+        imaginary[0] = w[1];
+        // The taps of a channel's imaginary part follow those of its real one.
+        const bool last = ++tap == taps;
+        real += last ? taps + 1 : 1;
+        imaginary += last ? taps + 1 : 1;
+        if (last) tap = 0;
+    });
+}
+
+template <typename T>
 void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const WeightSizes& sizes,
                 const ConstArray& weight, std::int64_t group, std::int64_t panel, std::int64_t first_depth,
                 std::int64_t depth, T* packed) noexcept {
@@ -136,6 +158,10 @@ template void pack_row<float>(const HalfKernels<float>*, const WeightSizes&, con
                               float*) noexcept;
 template void pack_row<double>(const HalfKernels<double>*, const WeightSizes&, const ConstArray&, std::int64_t,
                                double*) noexcept;
+template void expand_row<float>(const WeightSizes&, const ConstArray&, std::int64_t, bool, float*,
+                                std::ptrdiff_t) noexcept;
+template void expand_row<double>(const WeightSizes&, const ConstArray&, std::int64_t, bool, double*,
+                                 std::ptrdiff_t) noexcept;
 template void pack_panel<float>(const Kernels<float>&, const HalfKernels<float>*, const WeightSizes&, const ConstArray&,
                                 std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*) noexcept;
 template void pack_panel<double>(const Kernels<double>&, const HalfKernels<double>*, const WeightSizes&,

@@ -54,6 +54,13 @@ template <typename T>
 void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
               T* packed) noexcept;
 
+/// Makes of complex weights the real ones that do the same to channels of real numbers, the real part and the imaginary
+/// one of each complex channel: of w, or of its conjugate, the matrix ((re w, −im w), (im w, re w)). `sizes` are those
+/// of the complex weights; `packed` are two rows, `stride` apart, of complex row `row`.
+template <typename T>
+void expand_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, bool conjugates, T* packed,
+                std::ptrdiff_t stride) noexcept;
+
 /// How the output channels of a group are cut into panels. A panel holds its channels side by side, for every depth:
 /// d = 0: c0 c1 c2 … | d = 1: c0 c1 c2 … | …, in whole vectors, and zeros where the last one is not full.
 struct PanelLayout {

@@ -2,6 +2,7 @@
 #include "im2col/region_matrix.hpp"
 
 #include <algorithm>
+#include <complex>
 #include <cstring>
 #include <utility>
 
@@ -325,5 +326,7 @@ template class RegionSums<float>;
 template class RegionSums<double>;
 template class RegionSums<Float16>;
 template class RegionSums<BFloat16>;
+template class RegionSums<std::complex<float>>;
+template class RegionSums<std::complex<double>>;
 
 }  // namespace flatconv

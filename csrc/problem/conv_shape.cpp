@@ -2,6 +2,7 @@
 #include "problem/conv_shape.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "base/checked.hpp"
@@ -29,7 +30,7 @@ Status check_values(const ConvProblem& problem) {
     if (problem.spatial_rank < 1 || problem.spatial_rank > max_spatial_rank) {
         return invalid("spatial_rank must be 1, 2 or 3, got " + text(problem.spatial_rank));
     }
-    if (problem.dtype < DType::float32 || problem.dtype > DType::bfloat16) {
+    if (problem.dtype < DType::float32 || problem.dtype > DType::complex128) {
         return invalid("dtype is not one of DType: " + text(std::int64_t(problem.dtype)));
     }
     if (problem.padding < PaddingRule::amounts || problem.padding > PaddingRule::full) {
@@ -39,6 +40,9 @@ Status check_values(const ConvProblem& problem) {
         return invalid("padding_mode is not one of PaddingMode: " + text(std::int64_t(problem.padding_mode)));
     }
     if (Status status = check_activation(problem.activation); !status) return status;
+    if (is_complex(problem.dtype) && problem.activation.kind != Activation::none) {
+        return invalid("activation must be none where dtype is complex: complex numbers have no order");
+    }
     if (problem.batch < 0) return invalid("batch must be at least 0, got " + text(problem.batch));
     if (problem.in_channels < 0) return invalid("in_channels must be at least 0, got " + text(problem.in_channels));
     if (problem.out_channels < 0) return invalid("out_channels must be at least 0, got " + text(problem.out_channels));
@@ -157,7 +161,8 @@ Status resolve_axes(const ConvProblem& problem, ConvShape& shape) {
     return {};
 }
 
-/// The products of sizes that later arithmetic relies on. Byte counts, because arrays are addressed in bytes.
+/// The products of sizes that later arithmetic relies on. Byte counts, because arrays are addressed in bytes; weights
+/// count with every real product of their elements.
 Status check_sizes(const ConvProblem& problem, std::int64_t bytes, ConvShape& shape) {
     const auto product = [](const Extent& sizes) { return Checked(sizes[0]) * sizes[1] * sizes[2]; };
     const Checked taps = product(shape.kernel);
@@ -173,8 +178,8 @@ Status check_sizes(const ConvProblem& problem, std::int64_t bytes, ConvShape& sh
         return overflow(std::string(x_name) + " of " + text(problem.batch) + " × " + text(problem.in_channels) + " × " +
                         by_axis(shape.input, rank) + " elements has more than 2⁶³ − 1 bytes");
     if (!depth.valid() || !weight.valid()) {
-        return overflow("weight of " + text(problem.out_channels) + " × " + text(shape.in_channels) + " × " +
-                        by_axis(shape.kernel, rank) + " elements has more than 2⁶³ − 1 bytes");
+        return overflow("weight of " + text(problem.out_channels) + " × " + text(shape.in_channels / shape.parts) +
+                        " × " + by_axis(shape.kernel, rank) + " elements has more than 2⁶³ − 1 bytes");
     }
     if (!pixels.valid() || !y.valid()) {
         return overflow(std::string(y_name) + " of " + text(problem.batch) + " × " + text(problem.out_channels) +
@@ -186,13 +191,20 @@ Status check_sizes(const ConvProblem& problem, std::int64_t bytes, ConvShape& sh
     return {};
 }
 
-/// make_shape for elements of `bytes` bytes, which need not be those of the problem's dtype; not transposed.
-Status describe(const ConvProblem& problem, std::int64_t bytes, ConvShape& shape) {
+/// make_shape for elements of `bytes` bytes in so many parts, which need not be those of the problem's dtype; not
+/// transposed.
+Status describe(const ConvProblem& problem, std::int64_t bytes, std::int64_t parts, ConvShape& shape) {
     if (Status status = resolve_axes(problem, shape); !status) return status;
+    const std::int64_t most = std::numeric_limits<std::int64_t>::max() / parts;
+    if (problem.in_channels > most || problem.out_channels > most) {
+        return overflow("channels of complex numbers count twice, and " + text(most) +
+                        " are the most that is supported");
+    }
     shape.batch = problem.batch;
     shape.groups = problem.groups;
-    shape.in_channels = problem.in_channels / problem.groups;
-    shape.out_channels = problem.out_channels / problem.groups;
+    shape.in_channels = parts * (problem.in_channels / problem.groups);
+    shape.out_channels = parts * (problem.out_channels / problem.groups);
+    shape.parts = parts;
     shape.padding_mode = problem.padding_mode;
     return check_sizes(problem, bytes, shape);
 }
@@ -218,10 +230,11 @@ std::int64_t enough_input(const ConvProblem& problem, std::size_t axis) {
 Status make_shape(const ConvProblem& problem, ConvShape& shape) {
     if (Status status = check_values(problem); !status) return status;
     if (Status status = check_groups(problem); !status) return status;
-    if (!problem.transposed) return describe(problem, element_bytes(problem.dtype), shape);
+    const std::int64_t bytes = element_bytes(problem.dtype), parts = is_complex(problem.dtype) ? 2 : 1;
+    if (!problem.transposed) return describe(problem, bytes, parts, shape);
     ConvProblem forward;
     if (Status status = transposed_from(problem, forward); !status) return status;
-    if (Status status = describe(forward, element_bytes(problem.dtype), shape); !status) return status;
+    if (Status status = describe(forward, bytes, parts, shape); !status) return status;
     // With an output_padding of a stride or more, the convolution has outputs that x has not.
     for (int axis = max_spatial_rank - problem.spatial_rank; axis < max_spatial_rank; ++axis) {
         shape.output[axis] = problem.input[axis];
@@ -251,7 +264,7 @@ Status make_region_shape(const ConvProblem& problem, std::int64_t bytes_per_elem
     regions.out_channels = 1;
     regions.groups = 1;
     if (Status status = check_values(regions); !status) return status;
-    if (Status status = describe(regions, bytes_per_element, shape); !status) return status;
+    if (Status status = describe(regions, bytes_per_element, 1, shape); !status) return status;
     const Checked matrix = Checked(shape.batch) * shape.pixels * shape.depth * bytes_per_element;
     if (!matrix.valid()) {
         return overflow("the region matrix, " + text(shape.batch) + " × " + text(shape.pixels) + " × " +

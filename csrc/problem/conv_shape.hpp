@@ -12,6 +12,10 @@ struct ConvShape {
     std::int64_t groups;
     std::int64_t in_channels;   // in one group
     std::int64_t out_channels;  // in one group
+    /// Real numbers in an element of x and y, which are neighbours in memory: 2 if it is complex. Everything behind the
+    /// public entry is about real numbers, and each part of a complex channel is a channel by itself, also in
+    /// `in_channels` and `out_channels`.
+    std::int64_t parts = 1;
     Extent input;
     Extent kernel;
     Extent output;
@@ -30,6 +34,12 @@ struct ConvShape {
     /// A kernel of one element that visits every pixel once.
     bool reads_pixels_as_they_are() const {
         return taps == 1 && stride == Extent{1, 1, 1} && pad_before == Extent{0, 0, 0} && output == input;
+    }
+
+    /// How far a channel lies from the first one, in bytes: `distance` leads from one element to that of the next
+    /// channel, and a real number has `bytes`.
+    std::int64_t channel_at(std::int64_t distance, std::int64_t channel, std::int64_t bytes) const {
+        return parts == 1 ? channel * distance : channel / parts * distance + channel % parts * bytes;
     }
 
     bool empty() const { return batch == 0 || out_channels == 0 || pixels == 0; }
@@ -60,10 +70,20 @@ bool is_dense(const Extent& spatial, const ByteStrides& strides, std::int64_t by
 /// Whether arrays hold numbers of 16 bits, which are converted on their way: nothing of them is used where it lies.
 inline bool is_half(DType dtype) noexcept { return dtype == DType::float16 || dtype == DType::bfloat16; }
 
-/// The others are computed with in double.
+/// The other real ones are computed with in double.
 inline bool computes_in_float(DType dtype) noexcept { return dtype == DType::float32 || is_half(dtype); }
 
-inline std::int64_t element_bytes(DType dtype) noexcept { return is_half(dtype) ? 2 : dtype == DType::float32 ? 4 : 8; }
+inline bool is_complex(DType dtype) noexcept { return dtype == DType::complex64 || dtype == DType::complex128; }
+
+/// The type of the real numbers that an element consists of.
+inline DType real_dtype(DType dtype) noexcept {
+    return dtype == DType::complex64 ? DType::float32 : dtype == DType::complex128 ? DType::float64 : dtype;
+}
+
+inline std::int64_t element_bytes(DType dtype) noexcept {
+    const DType real = real_dtype(dtype);
+    return (is_half(real) ? 2 : real == DType::float32 ? 4 : 8) * (is_complex(dtype) ? 2 : 1);
+}
 
 }  // namespace flatconv
 

@@ -1,4 +1,4 @@
-"""Arrays as the core takes them: plain ndarrays of one native float type. Called by every public function."""
+"""Arrays as the core takes them: plain ndarrays of one native type. Called by every public function."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 FLOAT16 = np.dtype(np.float16)
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+COMPLEX64 = np.dtype(np.complex64)
+COMPLEX128 = np.dtype(np.complex128)
 _NUMBERS = "biufc"
 _OVERLAP_WORK = 100_000  # in candidate solutions; milliseconds
-_FLOATS: dict[type, np.dtype[Any]] = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
+COMPUTED = frozenset({FLOAT32, FLOAT64, FLOAT16, COMPLEX64, COMPLEX128})  # and bfloat16
+_BY_TYPE: dict[type, np.dtype[Any]] = {each.type: each for each in COMPUTED}
 
 
 def numeric(name: str, value: Any) -> NDArray[Any]:
@@ -46,20 +49,20 @@ def is_bfloat16(dtype: np.dtype[Any]) -> bool:
 
 
 def promoted(needed: int, /, **operands: Any) -> list[Any]:
-    """The operands in their common float type, as NumPy's promotion has it; those after the needed ones may be None.
+    """The operands in their common type, as NumPy's promotion has it; those after the needed ones may be None.
 
     Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does not turn float32 into float64.
     """
     given = {name: value for i, (name, value) in enumerate(operands.items()) if i < needed or value is not None}
     arrays = {name: numeric(name, value) for name, value in given.items()}
-    types = [value if type(value) in (int, float) else arrays[name].dtype for name, value in given.items()]
+    types = [value if type(value) in (int, float, complex) else arrays[name].dtype for name, value in given.items()]
     try:
         dtype = np.result_type(*types)
     except TypeError:
         named = " and ".join(f"{name} ({array.dtype})" for name, array in arrays.items())
         advice = " and ".join(f"{name}.astype(np.float32)" for name in arrays)
         raise TypeError(f"{named} have no type in common: pass {advice}") from None
-    common = dtype if is_bfloat16(dtype) else _FLOATS.get(dtype.type)
+    common = dtype if is_bfloat16(dtype) else _BY_TYPE.get(dtype.type)
     if common is None:
         raise TypeError(_unsupported({name: array.dtype for name, array in arrays.items()}, dtype))
     return [arrays[name].astype(common, copy=False) if name in arrays else None for name in operands]
@@ -115,14 +118,14 @@ def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
     """The message for operands whose common type is not supported: what they are, and what to do."""
     named = " and ".join(f"{name} ({each})" for name, each in dtypes.items())
     verb = "promote to" if len(dtypes) > 1 else "stays"
-    if dtype.kind == "c":
-        parts = ", ".join(f"{name}.real and {name}.imag" for name, each in dtypes.items() if each.kind == "c")
-        advice = f"convolve with the real and the imaginary part, one at a time: {parts}"
-    elif dtype.kind == "f":
+    if dtype.kind in "fc":
+        wide = [name for name, each in dtypes.items() if each.type in (dtype.type, np.longdouble)]
         wanted = "np.float32" if dtype.itemsize < FLOAT32.itemsize else "np.float64"
-        advice = " and ".join(f"{name}.astype({wanted})" for name, each in dtypes.items() if each.type is dtype.type)
-        advice = f"pass {advice}"
+        advice = "pass " + " and ".join(
+            f"{name}.astype({'np.complex128' if dtypes[name].kind == 'c' else wanted})" for name in wide
+        )
     else:
         wanted = "np.float32" if dtype.itemsize <= 2 else "np.float64"
         advice = f"pass {list(dtypes)[min(1, len(dtypes) - 1)]}.astype({wanted})"
-    return f"{named} {verb} {dtype}, which is not supported (float32, float64, float16 and bfloat16 are): {advice}"
+    supported = ", ".join(sorted(map(str, COMPUTED)))
+    return f"{named} {verb} {dtype}, which is not supported ({supported} and bfloat16 are): {advice}"

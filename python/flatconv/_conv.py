@@ -81,16 +81,16 @@ def conv2d(
     ndarray, shape (N, C_out, H_out, W_out), (C_out, H_out, W_out) or (H_out, W_out)
         `out` if given. With p the sum of the padding before and after,
         H_out = floor((H + p - dilation * (kh - 1) - 1) / stride) + 1, and likewise W_out.
-        The dtype is that of NumPy's promotion of x, weight, bias and residual: float32 or float64;
-        or float16 or bfloat16 (that of the package ml_dtypes), which are read as float32 on their way, summed in
-        float32, and rounded once.
+        The dtype is that of NumPy's promotion of x, weight, bias and residual: float32, float64, complex64 or
+        complex128; or float16 or bfloat16 (that of the package ml_dtypes), which are read as float32 on their way,
+        summed in float32, and rounded once.
 
     Raises
     ------
     ValueError
-        For a bad value or shape. `out` is untouched.
+        For a bad value or shape, or an activation of complex numbers. `out` is untouched.
     TypeError
-        For a bad type, e.g. arrays that promote to integers or complex numbers.
+        For a bad type, e.g. arrays that promote to integers or long doubles.
     OverflowError
         For sizes beyond 64 bits.
     MemoryError

@@ -21,7 +21,7 @@ from flatconv._arguments import (
     per_axis,
     thread_cap,
 )
-from flatconv._arrays import FLOAT16, FLOAT32, FLOAT64, check_out, promoted
+from flatconv._arrays import COMPUTED, FLOAT32, FLOAT64, check_out, promoted
 from flatconv._shapes import check_bias, check_channels, check_ranks
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def convolve(
     algorithm: Any,
     workspace_limit: Any,
 ) -> NDArray[Any]:
-    """The body of every rank. Written for the common case, float arrays and ints, to cost under a microsecond."""
+    """The body of every rank. Written for the common case, plain arrays and ints, to cost under a microsecond."""
     if not (
         type(x) is _ndarray
         and type(weight) is _ndarray
-        and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64 or dtype is FLOAT16)
+        and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64 or dtype in COMPUTED)
         and weight.dtype is dtype
         and (bias is None or (type(bias) is _ndarray and bias.dtype is dtype))
         and (residual is None or (type(residual) is _ndarray and residual.dtype is dtype))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flatconv._arguments import integer, padding_mode_name, thread_cap
-from flatconv._arrays import FLOAT32, numeric, promoted
+from flatconv._arrays import COMPLEX64, FLOAT32, numeric, promoted
 from flatconv._conv import conv2d
 from flatconv._regions import im2col
 
@@ -43,15 +43,15 @@ def filter2d(
     -------
     ndarray of the shape of `image`
         float32 for images of 8 or 16 bits and of float32, all of whose values it holds; float64 for float64 and wider
-        integers. The kernel is rounded to this type. Nothing is clipped. A new array, its axes in the same order in
-        memory as those of `image`.
+        integers; complex64 or complex128 if the image or the kernel is complex. The kernel is rounded to this type.
+        Nothing is clipped. A new array, its axes in the same order in memory as those of `image`.
 
     Raises
     ------
     ValueError
         For a bad value or shape.
     TypeError
-        For a bad type, e.g. complex images.
+        For a bad type, e.g. an image of long doubles.
     OverflowError, MemoryError
         When the result is larger than can be addressed or allocated.
 
@@ -89,8 +89,10 @@ def filter2d(
     >>> filter2d(np.ones((480, 640, 3), np.uint8), np.ones((5, 5)), channel_axis=-1).shape
     (480, 640, 3)
     """
-    pixels = _floats("image", image)
-    weights = _floats("kernel", kernel).astype(pixels.dtype, copy=False)
+    pixels, weights = _inexact("image", image), _inexact("kernel", kernel)
+    if weights.dtype.kind == "c":
+        pixels = pixels.astype(np.result_type(pixels.dtype, COMPLEX64), copy=False)
+    weights = weights.astype(pixels.dtype, copy=False)
     if weights.ndim != 2 or weights.size == 0:
         raise ValueError(f"kernel must have shape (kh, kw), neither of them 0, got kernel.shape = {weights.shape}")
     axis = _channel_axis(channel_axis, pixels.shape)
@@ -154,8 +156,8 @@ def _filter_lines(
             )
 
 
-def _floats(name: str, value: Any) -> NDArray[Any]:
-    """`value` as float32 if that holds all numbers of its type, else as float64."""
+def _inexact(name: str, value: Any) -> NDArray[Any]:
+    """`value` as float32 or complex64 if that holds all numbers of its type, else as float64 or complex128."""
     array = numeric(name, value)
     converted: NDArray[Any] = promoted(1, **{name: array.astype(np.result_type(array.dtype, FLOAT32), copy=False)})[0]
     return converted

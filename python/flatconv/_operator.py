@@ -12,7 +12,7 @@ from flatconv._arguments import amounts, padding_mode_name, per_axis, thread_cap
 from flatconv._arrays import promoted
 from flatconv._conv import conv1d, conv2d, conv3d
 from flatconv._matrix import as_batch
-from flatconv._regions import fold
+from flatconv.grad import conv1d_input, conv2d_input, conv3d_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flatconv._arguments import Padding, PerAxis
 
 _CONV = {1: conv1d, 2: conv2d, 3: conv3d}
+_INPUT_GRADIENT = {1: conv1d_input, 2: conv2d_input, 3: conv3d_input}
 
 
 class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
@@ -33,7 +34,7 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     Parameters
     ----------
     weight : array_like, shape (C_out, C / groups, *kernel), or (*kernel) for a plain image
-        Kernels with 1, 2 or 3 spatial axes, float32, float64, float16 or bfloat16.
+        Kernels with 1, 2 or 3 spatial axes: float32, float64, float16, bfloat16 or complex.
     input_shape : tuple of int
         The shape of the image: (C, *spatial), (N, C, *spatial), or (*spatial) for a plain one. With as many
         dimensions as `weight`, up to three, both are taken as plain; so a batch of signals has to be given as images
@@ -67,9 +68,9 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     Notes
     -----
-    The product with the transpose is the adjoint to rounding, whatever the padding mode. It is computed by convolution
-    with the flipped kernels, for about as many operations as the forward product has at stride 1, and takes memory for
-    two padded images.
+    The product with the transpose is the adjoint to rounding, whatever the padding mode: it is the gradient of the
+    input, of `flatconv.grad`, for as many operations as the forward product. For complex kernels, `.H` and `rmatvec`
+    are the conjugate transpose, and `.T` is the transpose.
 
     Examples
     --------
@@ -144,66 +145,18 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         )
 
     def _adjoint_convolved(self, y: NDArray[Any]) -> NDArray[Any]:
-        """The images whose elements are the sums of what `y` has at all outputs that they take part in.
-
-        Outputs are set as far apart as they were computed, and convolved with the flipped kernels from all sides; then
-        padding is added to the pixels that it repeats.
-        """
-        outputs, channels, *kernel = self._weight.shape
-        rank, per_group = len(kernel), outputs // self._groups
-        swapped = self._weight.reshape(self._groups, per_group, channels, *kernel).swapaxes(1, 2)
-        flipped = np.flip(swapped.reshape(self._x_shape[1], per_group, *kernel), tuple(range(2, 2 + rank)))
-
-        spatial, pads = self._x_shape[2:], self._pad_amounts()
-        sizes = [size + before + after for size, (before, after) in zip(spatial, pads, strict=True)]
-        padded = np.zeros((len(y), self._x_shape[1], *sizes), np.result_type(y, self._weight))
-        # With a stride, the last positions may leave something at the end of the image.
-        reached: tuple[Any, ...] = (
-            ...,
-            *(
-                slice((n - 1) * step + (taps - 1) * spread + 1)
-                for n, step, taps, spread in zip(y.shape[2:], self._stride, kernel, self._dilation, strict=True)
-            ),
-        )
-        _CONV[rank](
-            _set_apart(y, self._stride),
-            flipped,
-            padding="full",
-            dilation=self._dilation,
-            groups=self._groups,
-            out=padded[reached],
+        """The images whose elements are the sums of what `y` has at all outputs that they take part in."""
+        return _INPUT_GRADIENT[len(self._stride)](
+            (len(y), *self._x_shape[1:]),
+            self._weight,
+            y,
+            self._stride,
+            self._padding,
+            self._dilation,
+            self._groups,
+            padding_mode=self._padding_mode,
             threads=self._threads,
         )
-        lines = padded.reshape(*padded.shape[:2], math.prod(sizes))
-        return fold(lines, spatial, (1,) * rank, padding=pads, padding_mode=self._padding_mode, threads=self._threads)
-
-    def _pad_amounts(self) -> tuple[tuple[int, int], ...]:
-        """The padding as amounts before and after."""
-        if not isinstance(self._padding, str):
-            return self._padding
-        extents = [(n - 1) * spread + 1 for n, spread in zip(self._weight.shape[2:], self._dilation, strict=True)]
-        if self._padding == "valid":
-            return ((0, 0),) * len(extents)
-        if self._padding == "full":
-            return tuple((extent - 1, extent - 1) for extent in extents)
-        # What the kernel lacks at the last of the positions.
-        pairs = []
-        for size, n, step, extent in zip(self._x_shape[2:], self._y_shape[2:], self._stride, extents, strict=True):
-            total = max(0, (n - 1) * step + extent - size)
-            smaller, larger = total // 2, total - total // 2
-            pairs.append((smaller, larger) if self._padding == "same" else (larger, smaller))
-        return tuple(pairs)
-
-
-def _set_apart(y: NDArray[Any], steps: tuple[int, ...]) -> NDArray[Any]:
-    """`y` with so many zeros between neighbours that they are `steps` apart."""
-    if all(step == 1 for step in steps):
-        return y
-    sizes = ((n - 1) * step + 1 for n, step in zip(y.shape[2:], steps, strict=True))
-    apart = np.zeros((*y.shape[:2], *sizes), y.dtype)
-    every: tuple[Any, ...] = (..., *(slice(None, None, step) for step in steps))
-    apart[every] = y
-    return apart
 
 
 def _by_column(

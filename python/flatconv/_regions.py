@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from flatconv import _core
 from flatconv._arguments import (
     AXIS_NAMES,
@@ -333,15 +331,9 @@ def _geometry(
 def _sums(
     name: str, regions: NDArray[Any], shape: tuple[int, ...], geometry: _Geometry, *, transposed: bool
 ) -> NDArray[Any]:
-    """The image of a region matrix; for complex numbers its real and its imaginary part, each by itself."""
-    if regions.dtype.kind != "c":
-        (regions,) = promoted(1, **{name: regions})
-        return _core.col2im(regions, shape, *geometry, transposed)
-    real = _sums(f"{name}.real", regions.real, shape, geometry, transposed=transposed)
-    imaginary = _sums(f"{name}.imag", regions.imag, shape, geometry, transposed=transposed)
-    image = np.empty(shape, np.result_type(real, np.complex64))
-    image.real, image.imag = real, imaginary
-    return image
+    """The image of a region matrix."""
+    (regions,) = promoted(1, **{name: regions})
+    return _core.col2im(regions, shape, *geometry, transposed)
 
 
 def _kernel_shape(kernel_size: PerAxis) -> tuple[int, ...]:

@@ -86,14 +86,15 @@ def conv_transpose2d(
     ndarray, shape (N, C_out, *spatial_out), (C_out, *spatial_out) or (*spatial_out)
         `out` if given. Along each axis, with p the sum of the padding before and after, the size is
         (size - 1) * stride - p + dilation * (kernel - 1) + output_padding + 1. The dtype is that of NumPy's promotion
-        of x, weight and bias: float32, float64, float16 or bfloat16.
+        of x, weight and bias: float32, float64, float16, bfloat16, complex64 or complex128; complex weights are not
+        conjugated, as in torch.
 
     Raises
     ------
     ValueError
         For a bad value or shape. `out` is untouched.
     TypeError
-        For a bad type, e.g. arrays that promote to integers or complex numbers.
+        For a bad type, e.g. arrays that promote to integers or long doubles.
     OverflowError
         For sizes beyond 64 bits.
     MemoryError

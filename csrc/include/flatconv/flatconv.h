@@ -68,7 +68,9 @@ enum { /* dtype */
        FLATCONV_FLOAT32 = 0,
        FLATCONV_FLOAT64 = 1,
        FLATCONV_FLOAT16 = 2,
-       FLATCONV_BFLOAT16 = 3
+       FLATCONV_BFLOAT16 = 3,
+       FLATCONV_COMPLEX64 = 4, /* pairs of (real part, imaginary part), as C's own */
+       FLATCONV_COMPLEX128 = 5
 };
 
 enum { /* padding */

@@ -58,7 +58,8 @@ struct [[nodiscard]] Status {
 
 /// What the arrays hold. float16 (IEEE 754 binary16) and bfloat16 (the upper half of a float32) are for storage: they
 /// are read as float32, computed with as float32, bounds of an activation included, and rounded once, to nearest even.
-enum class DType { float32, float64, float16, bfloat16 };
+/// Complex numbers are (real part, imaginary part), as std::complex holds them.
+enum class DType { float32, float64, float16, bfloat16, complex64, complex128 };
 
 /// Where the amounts of padding come from.
 enum class PaddingRule {
@@ -123,7 +124,7 @@ struct ConvProblem {
     PaddingMode padding_mode = PaddingMode::zeros;
     bool transposed = false;
     Extent output_padding{0, 0, 0};  // of transposed problems: less than the stride, or than the dilation
-    Activation activation;
+    Activation activation;  // none for complex numbers
 };
 
 /// Checks the problem and gives the output's spatial sizes.
@@ -223,7 +224,8 @@ FLATCONV_API Status conv(const ConvProblem& problem, const Inputs& inputs, const
 
 /// dx = gradient, with respect to x, of any scalar function of y = conv(x, weight), without activation: dy, its
 /// gradient with respect to y, goes through the transpose of the convolution. In every padding mode, padding hands on
-/// what it receives to the pixels that it repeats.
+/// what it receives to the pixels that it repeats. The gradient of complex numbers is ∂/∂re + i ∂/∂im, as in torch: the
+/// transpose is the conjugate one.
 FLATCONV_API Status conv_input_gradient(const ConvProblem& problem, const ConstArray& dy, const ConstArray& weight,
                                         const Array& dx, const Options& options = {}) noexcept;
 

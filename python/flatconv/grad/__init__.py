@@ -1,6 +1,7 @@
 """Gradients of the convolutions, with respect to input, weight and bias.
 
-Names and argument order are those of `torch.nn.grad`, which has no transposed ones and no bias.
+Names and argument order are those of `torch.nn.grad`, which has no transposed ones and no bias. The gradient
+with respect to a complex number is ∂/∂re + i ∂/∂im, as in torch.
 
     >>> import numpy as np, flatconv
     >>> x, weight = np.ones((3, 5, 5)), np.ones((8, 3, 3, 3))

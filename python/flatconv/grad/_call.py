@@ -96,6 +96,12 @@ def bias_gradient(rank: int, grad_output: Any, threads: Any) -> NDArray[Any]:
     """The gradient with respect to the bias: that of a weight of one element which meets nothing but ones."""
     (grad_output,) = promoted(1, grad_output=grad_output)
     shape = grad_output.shape
+    if grad_output.dtype.kind == "c":
+        # Ones have no imaginary part, but it would be multiplied with, and 0 times infinity added.
+        gradient = np.empty(shape[-rank - 1 : -rank], grad_output.dtype)
+        gradient.real = bias_gradient(rank, grad_output.real, threads)
+        gradient.imag = bias_gradient(rank, grad_output.imag, threads)
+        return gradient
     if not rank <= len(shape) <= rank + 2:
         raise ValueError(f"grad_output must have {rank} to {rank + 2} dimensions, got grad_output.shape = {shape}")
     channels = shape[-rank - 1 : -rank]
