@@ -17,6 +17,18 @@ def conv(x, w, b=None, **attributes):
     return CONV[w.ndim - 2](x, w, b, **geometry)
 
 
+def conv_integer(x, w, x_zero_point=None, w_zero_point=None, **attributes):
+    """ConvInteger."""
+    zero_points = {"x_zero_point": x_zero_point, "weight_zero_point": w_zero_point}
+    return flatconv.conv_integer(x, w, **zero_points, **conv_geometry(w, **attributes))
+
+
+def qlinear_conv(x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, b=None, **attributes):
+    """QLinearConv."""
+    numbers = x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, b
+    return flatconv.qlinear_conv(*numbers, **conv_geometry(w, **attributes))
+
+
 def conv_geometry(w, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None):
     """The keywords of a convolution from the attributes that Conv, ConvInteger and QLinearConv share."""
     check_kernel_shape(w, kernel_shape)

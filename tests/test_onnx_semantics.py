@@ -3,7 +3,8 @@
 The oracles are onnxruntime and onnx's own reference implementation, where they are installed, and sizes by hand.
 Known errors of the latter (1.23), which is not asked there: a ConvTranspose of several groups takes the wrong weights
 and writes the wrong channels, and one with output_shape, but neither pads nor a SAME rule, cuts nothing off. The former
-(1.32) does not know dilated Convs under a SAME rule.
+(1.32) does not know dilated Convs under a SAME rule, ConvIntegers with a zero point for each channel, nor QLinearConvs
+of int8 with uint8 weights.
 """
 
 import numpy as np
@@ -12,22 +13,29 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-OPERATORS = {"Conv": onnx_adapter.conv, "ConvTranspose": onnx_adapter.conv_transpose}
+OPERATORS = {
+    "Conv": onnx_adapter.conv,
+    "ConvTranspose": onnx_adapter.conv_transpose,
+    "ConvInteger": onnx_adapter.conv_integer,
+    "QLinearConv": onnx_adapter.qlinear_conv,
+}
 
 
 def model_of(operator, inputs, attributes):
     """A model of one node."""
     onnx = pytest.importorskip("onnx")
-    names = [f"i{i}" for i in range(len(inputs))]
+    element_type = onnx.helper.np_dtype_to_tensor_dtype
+    names = ["" if each is None else f"i{i}" for i, each in enumerate(inputs)]
     node = onnx.helper.make_node(operator, names, ["y"], **attributes)
+    feeds = {name: each for name, each in zip(names, inputs, strict=True) if name}
     described = [
-        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(each.dtype), each.shape)
-        for name, each in zip(names, inputs, strict=True)
+        onnx.helper.make_tensor_value_info(name, element_type(each.dtype), each.shape) for name, each in feeds.items()
     ]
-    y = onnx.helper.make_tensor_value_info("y", described[0].type.tensor_type.elem_type, None)
+    y_dtype = np.dtype(np.int32) if operator == "ConvInteger" else inputs[0].dtype
+    y = onnx.helper.make_tensor_value_info("y", element_type(y_dtype), None)
     graph = onnx.helper.make_graph([node], "one node", described, [y])
     opset = onnx.helper.make_opsetid("", 11)
-    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), dict(zip(names, inputs, strict=True))
+    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), feeds
 
 
 def by_runtime(operator, inputs, attributes):
@@ -228,3 +236,69 @@ def test_drawn_nodes_by_the_runtime(node):
 @given(node=nodes().filter(lambda node: reference_knows(node[0], node[2])))
 def test_drawn_nodes_by_the_reference(node):
     assert_same(*node, by_reference)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Integers
+
+
+def bytes_of(rng, dtype, *shape, most=255):
+    limits = np.iinfo(dtype)
+    return rng.integers(max(limits.min, -most), min(limits.max, most) + 1, shape).astype(dtype)
+
+
+@st.composite
+def integer_nodes(draw, operator):
+    """A node of 8-bit integers, with any of the inputs and attributes that may be left out."""
+    rank, rng = draw(st.sampled_from((1, 2, 2, 3))), np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x_dtype, w_dtype = (draw(st.sampled_from((np.uint8, np.int8))) for _ in range(2))
+    group, inner, outer = (draw(st.integers(1, 3)) for _ in range(3))
+    kernel = [draw(st.integers(1, 3)) for _ in range(rank)]
+    auto_pad = draw(st.sampled_from(("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")))
+    attributes = {"auto_pad": auto_pad, "group": group, "strides": [draw(st.integers(1, 3)) for _ in range(rank)]}
+    dilations = [1] * rank
+    if auto_pad in ("NOTSET", "VALID"):
+        attributes["dilations"] = dilations = [draw(st.integers(1, 2)) for _ in range(rank)]
+    if auto_pad == "NOTSET":
+        attributes["pads"] = [draw(st.integers(0, 3)) for _ in range(2 * rank)]
+    sizes = [(taps - 1) * spread + draw(st.integers(1, 6)) for taps, spread in zip(kernel, dilations, strict=True)]
+    channels = group * outer
+    x = bytes_of(rng, x_dtype, draw(st.integers(1, 2)), group * inner, *sizes)
+    # On some CPUs, onnxruntime saturates sums of two products of 8 bits: weights of 7 bits keep it from that.
+    w = bytes_of(rng, w_dtype, channels, inner, *kernel, most=63)
+    w_zero_shape = (channels,) if draw(st.booleans()) else ()
+    zero_points = bytes_of(rng, x_dtype), bytes_of(rng, w_dtype, *w_zero_shape, most=15)
+    zero_points = [np.asarray(each) for each in zero_points]
+    if operator == "ConvInteger":
+        return operator, [x, w, *zero_points][: draw(st.integers(2, 4))], attributes
+    # Powers of two, so that nothing is rounded but the result.
+    scales = [np.asarray(2.0 ** rng.integers(-9, -5, shape), np.float32) for shape in ((), w_zero_shape, ())]
+    inputs = [x, scales[0], zero_points[0], w, scales[1], zero_points[1], scales[2], np.asarray(bytes_of(rng, x_dtype))]
+    if draw(st.booleans()):
+        inputs.append(rng.integers(-1000, 1000, channels).astype(np.int32))
+    return operator, inputs, attributes
+
+
+def runtime_knows_integers(node):
+    operator, inputs, _ = node
+    if operator == "ConvInteger":
+        return len(inputs) < 4 or inputs[3].ndim == 0
+    return inputs[0].dtype != np.int8 or inputs[3].dtype == np.int8
+
+
+@settings(max_examples=100)
+@given(node=st.sampled_from(("ConvInteger", "QLinearConv")).flatmap(integer_nodes).filter(runtime_knows_integers))
+def test_drawn_integers_by_the_runtime(node):
+    assert_same(*node, by_runtime)
+
+
+@settings(max_examples=60)
+@given(node=integer_nodes("ConvInteger"))
+def test_drawn_integers_by_the_reference(node):
+    assert_same(*node, by_reference)
+
+
+def test_what_is_left_out_is_zero(rng):
+    x, w = bytes_of(rng, np.uint8, 1, 2, 5, 5), bytes_of(rng, np.int8, 3, 2, 3, 3)
+    w_zero_point = np.int8([1, -2, 3])
+    assert_same("ConvInteger", [x, w, None, w_zero_point], {"pads": [1, 0, 0, 2]}, by_reference)
