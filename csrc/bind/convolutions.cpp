@@ -12,9 +12,11 @@ Activation activation_of(const py::object& activation) {
     if (activation.is_none()) return described;
     const auto items = activation.cast<py::tuple>();
     constexpr std::pair<std::string_view, Activation::Kind> kinds[] = {
-        {"relu", Activation::relu},
-        {"relu6", Activation::relu6},
-        {"clip", Activation::clip},
+        {"relu", Activation::relu},           {"relu6", Activation::relu6},
+        {"clip", Activation::clip},           {"leaky_relu", Activation::leaky_relu},
+        {"sigmoid", Activation::sigmoid},     {"tanh", Activation::tanh},
+        {"silu", Activation::silu},           {"gelu", Activation::gelu},
+        {"hardswish", Activation::hardswish},
     };
     const auto name = items[0].cast<std::string_view>();
     for (const auto& [known, kind] : kinds) {

@@ -25,7 +25,7 @@ class ChannelTask {
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
           y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row,
-             operands.clamp) {}
+             operands.activation) {}
 
     void run(parallel::Cancellation& cancellation) {
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.layout, blocking_.band_shape, band_box_,
@@ -122,7 +122,7 @@ class ChannelTask {
             blocking_.kernels.transpose(
                 {sums, sums_stride(), pixels, rows, workspace_.rows, std::ptrdiff_t(pixels), nullptr});
             for (std::int64_t r = 0; r < rows; ++r)
-                y_.scatter(row + r, workspace_.rows + r * pixels, std::ptrdiff_t(task_.box.size[2]));
+                y_.scatter(blocking_.kernels, row + r, workspace_.rows + r * pixels, std::ptrdiff_t(task_.box.size[2]));
         }
     }
 

@@ -17,7 +17,7 @@ class OutputBand {
   public:
     /// `bias` is that of the task's first row on, never null.
     OutputBand(const ConvShape& shape, const BandTask& task, const ConvArrays& arrays, const T* bias,
-               const Clamp<T>& clamp)
+               const ActivationSteps<T>& activation)
         : box_(task.box), y_strides_(arrays.y.byte_strides), residual_strides_(arrays.residual.byte_strides) {
         const std::int64_t row = task.group * shape.out_channels + task.first_row;
         const auto first = [&](const ByteStrides& strides) {
@@ -28,9 +28,14 @@ class OutputBand {
         if (arrays.residual.data) {
             residual_ = static_cast<const std::byte*>(arrays.residual.data) + first(residual_strides_);
         }
-        epilogue_ = {
-            bias,      reinterpret_cast<const T*>(residual_), elements(residual_strides_[1]), clamp.applies, clamp.low,
-            clamp.high};
+        epilogue_ = {bias,
+                     reinterpret_cast<const T*>(residual_),
+                     elements(residual_strides_[1]),
+                     activation.clamps,
+                     activation.low,
+                     activation.high,
+                     activation.curve,
+                     activation.slope};
     }
 
     // Where the plan found `y_in_rows`: pixels are consecutive elements.
@@ -80,14 +85,15 @@ class OutputBand {
 
     /// Finishes the sums of one row and brings them to y, wherever its pixels lie. Lines of pixels are `sums_stride`
     /// apart.
-    void scatter(std::int64_t row, const T* sums, std::ptrdiff_t sums_stride) const {
+    void scatter(const Kernels<T>& kernels, std::int64_t row, T* sums, std::ptrdiff_t sums_stride) const {
         const T bias = epilogue_.bias[row];
+        const std::int64_t width = box_.size[2];
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
-            for (std::int64_t h = 0; h < box_.size[1]; ++h) {
+            for (std::int64_t h = 0; h < box_.size[1]; ++h, sums += sums_stride) {
                 std::byte* to = y_ + row * y_strides_[1] + offset(y_strides_, d, h);
                 const std::byte* added =
                     residual_ ? residual_ + row * residual_strides_[1] + offset(residual_strides_, d, h) : nullptr;
-                for (std::int64_t w = 0; w < box_.size[2]; ++w, to += y_strides_[4]) {
+                const auto finished = [&](std::int64_t w) {
                     T sum = sums[w] + bias;
                     if (added) {
                         T value;
@@ -99,9 +105,21 @@ class OutputBand {
                         if (sum < epilogue_.low) sum = epilogue_.low;
                         if (sum > epilogue_.high) sum = epilogue_.high;
                     }
-                    std::memcpy(to, &sum, sizeof(T));
+                    return sum;
+                };
+                const auto write = [&](const auto& element) {
+                    for (std::int64_t w = 0; w < width; ++w, to += y_strides_[4]) {
+                        const T value = element(w);
+                        std::memcpy(to, &value, sizeof(T));
+                    }
+                };
+                if (epilogue_.curve == Curve::none) {
+                    write(finished);
+                    continue;
                 }
-                sums += sums_stride;
+                for (std::int64_t w = 0; w < width; ++w) sums[w] = finished(w);
+                kernels.bend({sums, 0, 1, width, epilogue_.curve, epilogue_.slope});
+                write([&](std::int64_t w) { return sums[w]; });
             }
         }
     }

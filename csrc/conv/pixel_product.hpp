@@ -24,7 +24,7 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    task_.group * shape_.in_channels * arrays.x.byte_strides[1]),
-          y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp) {}
+          y_(shape_, task_, arrays, operands.bias + first_row(), operands.activation) {}
 
     void run(parallel::Cancellation& cancellation) {
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.layout, shape_, task_.box, arrays_.x.byte_strides,
@@ -53,7 +53,7 @@ class PixelTask {
         } while (depth < shape_.depth);
         if (!workspace_.sums) return;
         for (std::int64_t r = 0; r < task_.rows; ++r)
-            y_.scatter(r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
+            y_.scatter(blocking_.kernels, r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
     }
 
   private:
