@@ -44,6 +44,9 @@ ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, boo
 /// Raises TypeError for anything but float32 and float64.
 DType dtype_of(const py::array& array);
 
+/// Writes the sizes of x into the problem.
+void describe_x(ConvProblem& problem, const py::array& x, bool channels_last);
+
 /// The size of the axis `back` places before the spatial ones (1: channels, 2: batch), or 1 where there is none.
 std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back);
 
@@ -66,6 +69,9 @@ Options options_of(int threads, Algorithm algorithm, std::int64_t workspace_limi
 
 /// Raises ValueError for an unknown name.
 Algorithm algorithm_of(std::string_view name);
+
+/// What a name with its parameters, or None, stands for. Raises ValueError for an unknown name.
+Activation activation_of(const py::object& activation);
 
 /// The bias of a problem, a NumPy array or None.
 ConstArray bias_of(const ConvProblem& problem, const py::object& bias);

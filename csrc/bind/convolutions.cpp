@@ -6,54 +6,9 @@ namespace flatconv::bind {
 
 namespace {
 
-/// A name and its parameters, or None.
-Activation activation_of(const py::object& activation) {
-    Activation described;
-    if (activation.is_none()) return described;
-    const auto items = activation.cast<py::tuple>();
-    constexpr std::pair<std::string_view, Activation::Kind> kinds[] = {
-        {"relu", Activation::relu},           {"relu6", Activation::relu6},
-        {"clip", Activation::clip},           {"leaky_relu", Activation::leaky_relu},
-        {"sigmoid", Activation::sigmoid},     {"tanh", Activation::tanh},
-        {"silu", Activation::silu},           {"gelu", Activation::gelu},
-        {"hardswish", Activation::hardswish},
-    };
-    const auto name = items[0].cast<std::string_view>();
-    for (const auto& [known, kind] : kinds) {
-        if (name == known) described.kind = kind;
-    }
-    if (described.kind == Activation::none)
-        throw py::value_error("activation is unknown: \"" + std::string(name) + "\"");
-    if (items.size() > 1) described.a = items[1].cast<double>();
-    if (items.size() > 2) described.b = items[2].cast<double>();
-    return described;
-}
-
-/// Writes the sizes of x, and those of weight where it is known, into the problem.
-void describe_x(ConvProblem& problem, const py::array& x, bool channels_last) {
-    const py::ssize_t channel_axis = channels_last ? x.ndim() - 1 : x.ndim() - problem.spatial_rank - 1;
-    const bool has_channels = x.ndim() > problem.spatial_rank;
-    problem.batch = x.ndim() == problem.spatial_rank + 2 ? x.shape(0) : 1;
-    problem.in_channels = has_channels ? x.shape(channel_axis) : 1;
-    problem.input = spatial_sizes(problem, x.shape(), has_channels && channels_last ? x.ndim() - 1 : x.ndim());
-}
-
 void describe_weight(ConvProblem& problem, const py::array& weight) {
     problem.out_channels = leading_size(problem, weight, 2);
     problem.kernel = spatial_sizes(problem, weight.shape(), weight.ndim());
-}
-
-ConstArray residual_of(const ConvProblem& problem, const py::object& residual, const std::vector<py::ssize_t>& shape,
-                       bool channels_last) {
-    if (residual.is_none()) return {};
-    const auto array = residual.cast<py::array>();
-    if (dtype_of(array) != problem.dtype) throw py::type_error("residual has another dtype than x");
-    const auto ndim = std::size_t(array.ndim());
-    if (!std::equal(array.shape(), array.shape() + ndim, shape.begin(), shape.end())) {
-        throw py::value_error("residual has shape " + text(array.shape(), ndim) + ", but the result has " +
-                              text(shape.data(), shape.size()));
-    }
-    return {array.data(), byte_strides(problem, array, channels_last)};
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         of one row.
     stride, padding, dilation, groups, padding_mode, threads
         As in `conv2d`.
+    channels_last : bool, default False
+        Whether `input_shape` and `output_shape` have their channels last.
 
     Attributes
     ----------
@@ -99,10 +101,11 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         groups: int = 1,
         *,
         padding_mode: str = "zeros",
+        channels_last: bool = False,
         threads: int | None = None,
     ) -> None:
         (kernels,) = promoted(1, weight=weight)
-        kernels, self._x_shape, groups = as_batch(kernels, input_shape, groups)
+        kernels, self._x_shape, groups = as_batch(kernels, input_shape, groups, channels_last)
         rank = kernels.ndim - 2
         thread_cap(threads)
         self._weight = kernels.copy()
@@ -112,11 +115,12 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         self._groups = groups
         self._padding_mode = padding_mode_name(padding_mode)
         self._threads = threads
+        self._channels_last = channels_last and len(input_shape) > rank
         # A batch of no images has the sizes of any other, and they are checked.
         of_nothing = self._convolved(np.empty((0, *self._x_shape[1:]), kernels.dtype))
         self._y_shape = (self._x_shape[0], *of_nothing.shape[1:])
         self.input_shape = tuple(map(int, input_shape))
-        self.output_shape = self._y_shape[len(self._y_shape) - len(self.input_shape) :]
+        self.output_shape = self._laid_out(self._y_shape)[len(self._y_shape) - len(self.input_shape) :]
         super().__init__(kernels.dtype, (math.prod(self._y_shape), math.prod(self._x_shape)))
 
     def _matvec(self, vector: NDArray[Any]) -> NDArray[Any]:
@@ -126,10 +130,23 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         return self._rmatmat(vector.reshape(-1, 1)).ravel()
 
     def _matmat(self, columns: NDArray[Any]) -> NDArray[Any]:
-        return _by_column(self._convolved, columns, self._x_shape)
+        return self._by_column(self._convolved, columns, self._x_shape)
 
     def _rmatmat(self, columns: NDArray[Any]) -> NDArray[Any]:
-        return _by_column(self._adjoint_convolved, columns, self._y_shape)
+        return self._by_column(self._adjoint_convolved, columns, self._y_shape)
+
+    def _laid_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape (N, C, *spatial) in the caller's order of axes."""
+        return (shape[0], *shape[2:], shape[1]) if self._channels_last else shape
+
+    def _by_column(
+        self, function: Callable[[NDArray[Any]], NDArray[Any]], columns: NDArray[Any], shape: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """Apply a function of a batch to the columns of a matrix, each of which holds an array of this shape."""
+        count = columns.shape[1]
+        images = columns.T.reshape(count * shape[0], *self._laid_out(shape)[1:])
+        results = np.moveaxis(function(np.moveaxis(images, -1, 1)), 1, -1) if self._channels_last else function(images)
+        return results.reshape(count, shape[0] * math.prod(results.shape[1:])).T
 
     def _convolved(self, x: NDArray[Any]) -> NDArray[Any]:
         return _CONV[len(self._stride)](
@@ -204,12 +221,3 @@ def _set_apart(y: NDArray[Any], steps: tuple[int, ...]) -> NDArray[Any]:
     every: tuple[Any, ...] = (..., *(slice(None, None, step) for step in steps))
     apart[every] = y
     return apart
-
-
-def _by_column(
-    function: Callable[[NDArray[Any]], NDArray[Any]], columns: NDArray[Any], shape: tuple[int, ...]
-) -> NDArray[Any]:
-    """Apply a function of a batch to the columns of a matrix, each of which holds an array of this shape."""
-    count = columns.shape[1]
-    results = function(columns.T.reshape(count * shape[0], *shape[1:]))
-    return results.reshape(count, shape[0] * math.prod(results.shape[1:])).T
