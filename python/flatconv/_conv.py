@@ -129,6 +129,13 @@ def conv2d(
            [10., 17., 19.],
            [ 9.,  6., 14.]], dtype=float32)
 
+    With a bias and an activation:
+
+    >>> conv2d(image, kernel, -12, activation=("leaky_relu", 0.5))
+    array([[ 0. ,  0. ,  5. ],
+           [-1. ,  5. ,  7. ],
+           [-1.5, -3. ,  2. ]], dtype=float32)
+
     A batch of colour images, 3 channels to 8, at half the size:
 
     >>> x = np.ones((2, 3, 32, 32), np.float32)

@@ -54,10 +54,12 @@ def im2col(
         bytes: elements are moved, not computed with.
     kernel_size : int or tuple of int
         The kernel's size by axis. An int stands for a square of two axes.
-    stride, padding, dilation, padding_mode, threads
+    stride, padding, dilation, padding_mode
         As in `conv2d`.
     channels_last : bool, default False
         Whether the channels of x are its last axis. The matrix is the same.
+    threads : int, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -196,10 +198,12 @@ def unfold(
         bytes: elements are moved, not computed with.
     kernel_size : int or tuple of int
         The kernel's size by axis. An int stands for a square of two axes.
-    dilation, padding, stride, padding_mode, threads
+    dilation, padding, stride, padding_mode
         As in `conv2d`.
     channels_last : bool, default False
         Whether the channels of x are its last axis. The matrix is the same.
+    threads : int, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -265,10 +269,12 @@ def fold(
         The spatial sizes of the image. An int stands for a square of two axes.
     kernel_size : int or tuple of int
         The kernel's size by axis. An int stands for equal ones, along as many axes as `output_size` has, or two.
-    dilation, padding, stride, padding_mode, threads
+    dilation, padding, stride, padding_mode
         As in `conv2d`.
     channels_last : bool, default False
         Whether the channels of the image are to be its last axis.
+    threads : int, optional
+        As in `conv2d`.
 
     Returns
     -------
