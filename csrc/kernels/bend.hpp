@@ -32,8 +32,11 @@ void bend(const Bending<typename Isa::Scalar>& bending) {
 template <typename Isa>
 FLATCONV_INLINE void bend_stored(const Epilogue<typename Isa::Scalar>* epilogue, typename Isa::Scalar* y,
                                  ptrdiff_t y_stride, int64_t rows, int64_t cols) {
-    if (!epilogue || epilogue->curve == Curve::none) return;
-    bend<Isa>({y, y_stride, rows, cols, epilogue->curve, epilogue->slope});
+    // Vectors of whole numbers have no curves.
+    if constexpr (typename Isa::Scalar(0.5) > 0) {
+        if (!epilogue || epilogue->curve == Curve::none) return;
+        bend<Isa>({y, y_stride, rows, cols, epilogue->curve, epilogue->slope});
+    }
 }
 
 }  // namespace
