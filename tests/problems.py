@@ -97,7 +97,9 @@ def problems(
 def activations(draw):
     """Any valid argument `activation`."""
     bounds = sorted(draw(st.tuples(*[st.sampled_from([-np.inf, -1, -0.25, 0, 0.5, 6, np.inf])] * 2)))
-    return draw(st.sampled_from([None, "relu", "relu6", ("relu",), ("clip", *bounds)]))
+    slope = ("leaky_relu", draw(st.sampled_from([0.01, 0, 1, -0.5, 3])))
+    curves = ["sigmoid", "tanh", "silu", "gelu", "hardswish", ("gelu",)]
+    return draw(st.sampled_from([None, "relu", "relu6", ("relu",), ("clip", *bounds), slope, *curves]))
 
 
 @st.composite

@@ -27,7 +27,12 @@ def check(exception, fragments, changes):
 
 BAD_VALUES = {
     "unknown activation": ({"activation": "swish"}, ["activation", "'swish'", '"relu"', '"relu6"', '"clip"', "None"]),
-    "unknown activation in a tuple": ({"activation": ("gelu",)}, ["activation", "'gelu'"]),
+    "unknown activation in a tuple": ({"activation": ("selu",)}, ["activation", "'selu'", '"gelu"']),
+    "leaky_relu alone": ({"activation": "leaky_relu"}, ["activation", '("leaky_relu", slope)', "'leaky_relu'"]),
+    "leaky_relu with two slopes": ({"activation": ("leaky_relu", 1, 2)}, ["activation", "('leaky_relu', 1, 2)"]),
+    "leaky_relu of nan": ({"activation": ("leaky_relu", float("nan"))}, ["activation", "slope", "finite", "nan"]),
+    "leaky_relu of infinity": ({"activation": ("leaky_relu", float("inf"))}, ["activation", "slope", "finite", "inf"]),
+    "gelu by a formula": ({"activation": ("gelu", "tanh")}, ["activation", '("gelu")', "('gelu', 'tanh')"]),
     "clip alone": ({"activation": "clip"}, ["activation", '("clip", low, high)', "'clip'"]),
     "clip with one bound": ({"activation": ("clip", 1)}, ["activation", '("clip", low, high)', "('clip', 1)"]),
     "clip with three bounds": ({"activation": ("clip", 1, 2, 3)}, ["activation", "('clip', 1, 2, 3)"]),
@@ -93,6 +98,8 @@ BAD_TYPES = {
     "clip to text": ({"activation": ("clip", "0", 1)}, ["activation", "low", "'0'"]),
     "clip to None": ({"activation": ("clip", 0, None)}, ["activation", "high", "None"]),
     "clip to True": ({"activation": ("clip", 0, True)}, ["activation", "high", "True"]),
+    "leaky_relu of text": ({"activation": ("leaky_relu", "0.1")}, ["activation", "slope", "'0.1'"]),
+    "leaky_relu of True": ({"activation": ("leaky_relu", True)}, ["activation", "slope", "True"]),
     "clip to an array": ({"activation": ("clip", np.zeros(6), 1)}, ["activation", "low"]),
     "long double residual": (
         {"residual": ones(2, 6, 6, 6, dtype=np.longdouble)},

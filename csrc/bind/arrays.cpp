@@ -134,17 +134,17 @@ ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, boo
     return strides;
 }
 
-std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back) {
-    const py::ssize_t axis = array.ndim() - problem.spatial_rank - back;
-    return axis >= 0 ? array.shape(axis) : 1;
-}
-
 void describe_x(ConvProblem& problem, const py::array& x, bool channels_last) {
     const py::ssize_t channel_axis = channels_last ? x.ndim() - 1 : x.ndim() - problem.spatial_rank - 1;
     const bool has_channels = x.ndim() > problem.spatial_rank;
     problem.batch = x.ndim() == problem.spatial_rank + 2 ? x.shape(0) : 1;
     problem.in_channels = has_channels ? x.shape(channel_axis) : 1;
     problem.input = spatial_sizes(problem, x.shape(), has_channels && channels_last ? x.ndim() - 1 : x.ndim());
+}
+
+std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back) {
+    const py::ssize_t axis = array.ndim() - problem.spatial_rank - back;
+    return axis >= 0 ? array.shape(axis) : 1;
 }
 
 void describe_weight(ConvProblem& problem, const py::array& weight) {
@@ -204,6 +204,28 @@ Algorithm algorithm_of(std::string_view name) {
         if (name == known) return algorithm;
     }
     throw py::value_error("algorithm is unknown: \"" + std::string(name) + "\"");
+}
+
+Activation activation_of(const py::object& activation) {
+    Activation described;
+    if (activation.is_none()) return described;
+    const auto items = activation.cast<py::tuple>();
+    constexpr std::pair<std::string_view, Activation::Kind> kinds[] = {
+        {"relu", Activation::relu},           {"relu6", Activation::relu6},
+        {"clip", Activation::clip},           {"leaky_relu", Activation::leaky_relu},
+        {"sigmoid", Activation::sigmoid},     {"tanh", Activation::tanh},
+        {"silu", Activation::silu},           {"gelu", Activation::gelu},
+        {"hardswish", Activation::hardswish},
+    };
+    const auto name = items[0].cast<std::string_view>();
+    for (const auto& [known, kind] : kinds) {
+        if (name == known) described.kind = kind;
+    }
+    if (described.kind == Activation::none)
+        throw py::value_error("activation is unknown: \"" + std::string(name) + "\"");
+    if (items.size() > 1) described.a = items[1].cast<double>();
+    if (items.size() > 2) described.b = items[2].cast<double>();
+    return described;
 }
 
 ConstArray bias_of(const ConvProblem& problem, const py::object& bias) {

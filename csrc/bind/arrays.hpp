@@ -71,6 +71,9 @@ Options options_of(int threads, Algorithm algorithm, std::int64_t workspace_limi
 /// Raises ValueError for an unknown name.
 Algorithm algorithm_of(std::string_view name);
 
+/// What a name with its parameters, or None, stands for. Raises ValueError for an unknown name.
+Activation activation_of(const py::object& activation);
+
 /// The bias of a problem, a NumPy array or None.
 ConstArray bias_of(const ConvProblem& problem, const py::object& bias);
 

@@ -4,44 +4,6 @@
 
 namespace flatconv::bind {
 
-namespace {
-
-/// A name and its parameters, or None.
-Activation activation_of(const py::object& activation) {
-    Activation described;
-    if (activation.is_none()) return described;
-    const auto items = activation.cast<py::tuple>();
-    constexpr std::pair<std::string_view, Activation::Kind> kinds[] = {
-        {"relu", Activation::relu},
-        {"relu6", Activation::relu6},
-        {"clip", Activation::clip},
-    };
-    const auto name = items[0].cast<std::string_view>();
-    for (const auto& [known, kind] : kinds) {
-        if (name == known) described.kind = kind;
-    }
-    if (described.kind == Activation::none)
-        throw py::value_error("activation is unknown: \"" + std::string(name) + "\"");
-    if (items.size() > 1) described.a = items[1].cast<double>();
-    if (items.size() > 2) described.b = items[2].cast<double>();
-    return described;
-}
-
-ConstArray residual_of(const ConvProblem& problem, const py::object& residual, const std::vector<py::ssize_t>& shape,
-                       bool channels_last) {
-    if (residual.is_none()) return {};
-    const auto array = residual.cast<py::array>();
-    if (dtype_of(array) != problem.dtype) throw py::type_error("residual has another dtype than x");
-    const auto ndim = std::size_t(array.ndim());
-    if (!std::equal(array.shape(), array.shape() + ndim, shape.begin(), shape.end())) {
-        throw py::value_error("residual has shape " + text(array.shape(), ndim) + ", but the result has " +
-                              text(shape.data(), shape.size()));
-    }
-    return {array.data(), byte_strides(problem, array, channels_last)};
-}
-
-}  // namespace
-
 py::array conv(const py::array& x, const py::array& weight, const py::object& bias, const py::tuple& stride,
                const py::object& padding, const py::tuple& dilation, std::int64_t groups, std::string_view padding_mode,
                bool channels_last, const py::object& activation, const py::object& residual, const py::object& out,

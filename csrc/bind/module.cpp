@@ -63,11 +63,11 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
         .def("workspace_bytes", &PackedLayer::workspace_bytes, py::arg("batch"), py::arg("input"), py::arg("threads"))
         .def("explain", &PackedLayer::explain, py::arg("batch"), py::arg("input"), py::arg("threads"));
     module.def("im2col", flatconv::bind::im2col, py::arg("x"), py::arg("kernel_size"), py::arg("stride"),
-               py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"),
-               py::arg("transposed"));
+               py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("channels_last"),
+               py::arg("threads"), py::arg("transposed"));
     module.def("col2im", flatconv::bind::col2im, py::arg("regions"), py::arg("x_shape"), py::arg("kernel_size"),
-               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("threads"),
-               py::arg("transposed"));
+               py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"),
+               py::arg("channels_last"), py::arg("threads"), py::arg("transposed"));
     flatconv::bind::register_adjoints(module);
     module.def("get_num_threads", flatconv::get_num_threads);
     module.def(

@@ -45,12 +45,13 @@ class PackedLayer {
 
 /// With `transposed`, unfold.
 py::array im2col(const py::array& x, const py::tuple& kernel_size, const py::tuple& stride, const py::object& padding,
-                 const py::tuple& dilation, std::string_view padding_mode, int threads, bool transposed);
+                 const py::tuple& dilation, std::string_view padding_mode, bool channels_last, int threads,
+                 bool transposed);
 
 /// With `transposed`, fold; errors then call the arguments what Python's fold calls them.
 py::array col2im(const py::array& regions, const py::tuple& x_shape, const py::tuple& kernel_size,
                  const py::tuple& stride, const py::object& padding, const py::tuple& dilation,
-                 std::string_view padding_mode, int threads, bool transposed);
+                 std::string_view padding_mode, bool channels_last, int threads, bool transposed);
 
 }  // namespace flatconv::bind
 

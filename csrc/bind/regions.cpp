@@ -30,12 +30,11 @@ std::vector<py::ssize_t> region_shape(const ConvProblem& problem, const py::dtyp
 }  // namespace
 
 py::array im2col(const py::array& x, const py::tuple& kernel_size, const py::tuple& stride, const py::object& padding,
-                 const py::tuple& dilation, std::string_view padding_mode, int threads, bool transposed) {
+                 const py::tuple& dilation, std::string_view padding_mode, bool channels_last, int threads,
+                 bool transposed) {
     ConvProblem problem = region_problem({stride, padding, dilation, padding_mode}, kernel_size);
-    const ConstArray x_array(x.data(), byte_strides(problem, x));
-    problem.batch = leading_size(problem, x, 2);
-    problem.in_channels = leading_size(problem, x, 1);
-    problem.input = spatial_sizes(problem, x.shape(), x.ndim());
+    const ConstArray x_array(x.data(), byte_strides(problem, x, channels_last));
+    describe_x(problem, x, channels_last);
     if (x.dtype().attr("hasobject").cast<bool>()) throw py::type_error("x must not hold Python objects");
 
     py::array regions(x.dtype(), region_shape(problem, x.dtype(), x.ndim() == problem.spatial_rank + 2, transposed));
@@ -49,16 +48,17 @@ py::array im2col(const py::array& x, const py::tuple& kernel_size, const py::tup
 
 py::array col2im(const py::array& regions, const py::tuple& x_shape, const py::tuple& kernel_size,
                  const py::tuple& stride, const py::object& padding, const py::tuple& dilation,
-                 std::string_view padding_mode, int threads, bool transposed) {
+                 std::string_view padding_mode, bool channels_last, int threads, bool transposed) {
     ConvProblem problem = region_problem({stride, padding, dilation, padding_mode}, kernel_size);
     problem.dtype = dtype_of(regions);
     std::vector<py::ssize_t> sizes;
     for (const py::handle size : x_shape) sizes.push_back(size.cast<py::ssize_t>());
     const auto ndim = py::ssize_t(sizes.size()), leading = ndim - problem.spatial_rank;
     if (leading < 0 || leading > 2) throw py::value_error("x_shape must have 0 to 2 sizes before the spatial ones");
+    const bool last = channels_last && leading > 0;
     if (leading > 1) problem.batch = sizes[0];
-    if (leading > 0) problem.in_channels = sizes[std::size_t(leading - 1)];
-    problem.input = spatial_sizes(problem, sizes.data(), ndim);
+    if (leading > 0) problem.in_channels = last ? sizes.back() : sizes[std::size_t(leading - 1)];
+    problem.input = spatial_sizes(problem, sizes.data(), last ? ndim - 1 : ndim);
     const std::vector<py::ssize_t> expected = region_shape(problem, regions.dtype(), leading == 2, transposed);
     const auto regions_ndim = std::size_t(regions.ndim());
     if (!std::equal(regions.shape(), regions.shape() + regions_ndim, expected.begin(), expected.end())) {
@@ -71,7 +71,7 @@ py::array col2im(const py::array& regions, const py::tuple& x_shape, const py::t
     if (!dense) throw py::error_already_set();
 
     py::array x(regions.dtype(), sizes);
-    const Array x_array(x.mutable_data(), byte_strides(problem, x));
+    const Array x_array(x.mutable_data(), byte_strides(problem, x, channels_last));
     const auto sum = transposed ? flatconv::fold : flatconv::col2im;
     run_released(interruptible(threads),
                  [&](const Options& released) { return sum(problem, dense.data(), x_array, released); });

@@ -31,6 +31,10 @@ class Result {
 std::vector<py::ssize_t> shape_like(const ConvProblem& problem, const py::array& x, std::int64_t channels,
                                     const Extent& spatial, bool channels_last = false);
 
+/// What is added to a result of this shape, an array or None. Raises ValueError for another shape.
+ConstArray residual_of(const ConvProblem& problem, const py::object& residual, const std::vector<py::ssize_t>& shape,
+                       bool channels_last);
+
 /// "(2, 3)", for messages.
 std::string text(const py::ssize_t* shape, std::size_t ndim);
 

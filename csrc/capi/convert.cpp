@@ -14,7 +14,7 @@ static_assert(FLATCONV_CANCELLED == int(StatusCode::cancelled));
 static_assert(FLATCONV_COMPLEX128 == int(DType::complex128));
 static_assert(FLATCONV_PADDING_FULL == int(PaddingRule::full));
 static_assert(FLATCONV_MODE_SYMMETRIC == int(PaddingMode::symmetric));
-static_assert(FLATCONV_ACTIVATION_CLIP == int(Activation::clip));
+static_assert(FLATCONV_ACTIVATION_HARDSWISH == int(Activation::hardswish));
 static_assert(FLATCONV_ALGORITHM_DIRECT == int(Algorithm::direct));
 static_assert(FLATCONV_OPERATION_QLINEAR_CONV == int(Operation::qlinear_conv));
 static_assert(FLATCONV_UINT8 == int(ByteType::uint8));

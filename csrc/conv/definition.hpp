@@ -2,7 +2,11 @@
 #ifndef FLATCONV_CONV_DEFINITION_HPP
 #define FLATCONV_CONV_DEFINITION_HPP
 
+#include <cmath>
+
+#include "conv/activation_steps.hpp"
 #include "conv/algorithm.hpp"
+#include "kernels/curves.hpp"
 #include "problem/stored.hpp"
 
 namespace flatconv {
@@ -20,6 +24,24 @@ inline std::int64_t element_at(const ConvShape& shape, const ByteStrides& stride
            at[2] * strides[4];
 }
 
+/// What kernels/curves.hpp computes with, one number at a time.
+template <typename T>
+struct OneLane {
+    using Scalar = T;
+    using Vector = T;
+    static T zero() { return 0; }
+    static T broadcast(const T* p) { return *p; }
+    static T add(T a, T b) { return a + b; }
+    static T sub(T a, T b) { return a - b; }
+    static T mul(T a, T b) { return a * b; }
+    static T div(T a, T b) { return a / b; }
+    static T fma(T a, T b, T c) { return std::fma(a, b, c); }
+    static T max(T a, T b) { return a > b ? a : b; }
+    static T min(T a, T b) { return a < b ? a : b; }
+    static T select_less(T a, T b, T x, T y) { return a < b ? x : y; }
+    static T raise(T a, T n) { return raised(a, n); }
+};
+
 template <typename T>
 T activated(const Activation& activation, T value) {
     // A NaN compares false, and stays.
@@ -29,6 +51,9 @@ T activated(const Activation& activation, T value) {
         case Activation::relu: return value < 0 ? T(0) : value;
         case Activation::relu6: return between(0, 6);
         case Activation::clip: return between(T(activation.a), T(activation.b));
+        default:
+            visit_curve<OneLane<T>>(curve_of(activation.kind), T(activation.a),
+                                    [&](const auto& curve) { value = curve(value); });
     }
     return value;
 }

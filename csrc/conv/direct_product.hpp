@@ -32,8 +32,8 @@ class DirectTask {
         const std::int64_t end = std::min(shape_.groups, first_group_ + blocking_.groups_per_task);
         for (std::int64_t group = first_group_; group < end; ++group) {
             const BandTask task(box_, image_, group, shape_.out_channels);
-            const OutputBand<T> y(shape_, task, arrays_, operands_.bias + group * shape_.out_channels, operands_.clamp,
-                                  blocking_.half);
+            const OutputBand<T> y(shape_, task, arrays_, operands_.bias + group * shape_.out_channels,
+                                  operands_.activation, blocking_.half);
             std::int64_t depth = 0, padded = 0;
             // Without depth, one empty block still writes the bias.
             do {
@@ -148,12 +148,12 @@ class DirectTask {
                                 sums_line_stride());
         }
         for (std::int64_t r = 0; r < shape_.out_channels; ++r) {
-            const T* const sums = workspace_.sums + r * sums_channel_stride();
+            T* const sums = workspace_.sums + r * sums_channel_stride();
             if (copies(y)) {
                 blocking_.kernels.copy_block({sums, sums_line_stride(), 1, box_.size[1], box_.size[2], y.row(r),
                                               std::ptrdiff_t(shape_.output[2])});
             } else {
-                y.scatter(r, sums, sums_line_stride());
+                y.scatter(blocking_.kernels, r, sums, sums_line_stride());
             }
         }
     }

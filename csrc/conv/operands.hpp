@@ -3,38 +3,19 @@
 #define FLATCONV_CONV_OPERANDS_HPP
 
 #include <cstring>
-#include <limits>
 
 #include "base/aligned_buffer.hpp"
+#include "conv/activation_steps.hpp"
 #include "conv/algorithm.hpp"
 
 namespace flatconv {
-
-/// The bounds that an activation keeps sums between.
-template <typename T>
-struct Clamp {
-    bool applies;
-    T low, high;
-
-    explicit Clamp(const Activation& activation) : applies(true), low(T(0)), high(std::numeric_limits<T>::infinity()) {
-        switch (activation.kind) {
-            case Activation::relu: break;
-            case Activation::relu6: high = T(6); break;
-            case Activation::clip:
-                low = T(activation.a);
-                high = T(activation.b);
-                break;
-            default: applies = false; break;
-        }
-    }
-};
 
 template <typename T>
 struct Operands {
     WeightRows<T> weights;  // where rows are wanted
     const T* panels;        // where panels are wanted
     const T* bias;          // dense, one for each output channel of all groups
-    Clamp<T> clamp;
+    ActivationSteps<T> activation;
 };
 
 /// Which order an algorithm wants the weights in, if it does not read the caller's own.
@@ -79,12 +60,12 @@ template <typename T>
 Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int participants, const ConvArrays& arrays,
                           const Runtime& runtime, std::byte* workspace) {
     const WeightSizes sizes = weight_sizes(request.shape);
-    const Clamp<T> clamp(request.activation);
+    const ActivationSteps<T> activation(request.activation);
     if (const PackedWeights* packed = arrays.packed) {
         return {{reinterpret_cast<const T*>(packed->rows), packed_row_stride<T>(sizes.depth())},
                 reinterpret_cast<const T*>(packed->panels),
                 reinterpret_cast<const T*>(packed->bias),
-                clamp};
+                activation};
     }
     Carver carver(workspace);
     const OperandWorkspace<T> own(request, order, carver);
@@ -101,18 +82,18 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
                            own.weights + layout.at(group, panel));
             },
             &runtime.cancellation);
-        return {{}, own.weights, own.bias, clamp};
+        return {{}, own.weights, own.bias, activation};
     }
     if (!own.weights) {
         const auto stride = std::ptrdiff_t(arrays.weight.byte_strides[0] / std::int64_t(sizeof(T)));
-        return {{static_cast<const T*>(arrays.weight.data), stride}, nullptr, own.bias, clamp};
+        return {{static_cast<const T*>(arrays.weight.data), stride}, nullptr, own.bias, activation};
     }
     const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
     parallel::for_each_task(
         runtime.executor, participants, sizes.rows(),
         [&](int, std::int64_t row) { pack_row(half, sizes, arrays.weight, row, own.weights + row * stride); },
         &runtime.cancellation);
-    return {{own.weights, stride}, nullptr, own.bias, clamp};
+    return {{own.weights, stride}, nullptr, own.bias, activation};
 }
 
 }  // namespace flatconv

@@ -18,13 +18,13 @@ class OutputBand {
     /// `bias` is that of the task's first row on, never null. `half` writes y, and reads the residual, where they hold
     /// halves; else it is null.
     OutputBand(const ConvShape& shape, const BandTask& task, const ConvArrays& arrays, const T* bias,
-               const Clamp<T>& clamp, const HalfKernels<T>* half)
+               const ActivationSteps<T>& activation, const HalfKernels<T>* half)
         : shape_(shape),
           box_(task.box),
           first_row_(task.group * shape.out_channels + task.first_row),
           y_strides_(arrays.y.byte_strides),
           residual_strides_(arrays.residual.byte_strides),
-          clamp_(clamp),
+          activation_(activation),
           half_(half) {
         const auto first = [&](const ByteStrides& strides) {
             return task.image * strides[0] + box_.first[0] * strides[2] + box_.first[1] * strides[3] +
@@ -34,11 +34,12 @@ class OutputBand {
         if (arrays.residual.data) {
             residual_ = static_cast<const std::byte*>(arrays.residual.data) + first(residual_strides_);
         }
-        epilogue_ = {bias, nullptr, 0, clamp.applies, clamp.low, clamp.high};
+        epilogue_ = with_activation({bias, nullptr, 0, false, 0, 0});
         if (!residual_) return;
         if (half) {
             // That it is added, and what follows, is left to store_line, store_rows and store_pixels.
             epilogue_.clamps = false;
+            epilogue_.curve = Curve::none;
         } else {
             epilogue_.residual = reinterpret_cast<const T*>(residual_ + row_at(residual_strides_, 0));
             epilogue_.residual_stride = elements(residual_strides_[1]);
@@ -93,9 +94,8 @@ class OutputBand {
     void store_pixels(const Kernels<T>& kernels, T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
                       std::int64_t rows) const {
         T added[most_added];
-        Epilogue<T> part = epilogue_;
+        Epilogue<T> part = with_activation(epilogue_);
         part.bias += row;
-        part.clamps = clamp_.applies;
         part.residual_stride = std::ptrdiff_t(rows);
         const std::int64_t at_once = residual_ ? most_added / rows : box_.size[2];
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
@@ -104,14 +104,15 @@ class OutputBand {
                     const std::int64_t pixels = std::min(at_once, box_.size[2] - w);
                     if (residual_) {
                         const std::byte* from =
-                            residual_ + offset(residual_strides_, d, h) + w * residual_strides_[4] + row * half_bytes;
+                            residual_ + row_at(residual_strides_, row) + offset(residual_strides_, d, h) +
+                            w * residual_strides_[4];
                         half_->widen({from, residual_strides_[4], half_bytes, pixels, rows, added, rows});
                         part.residual = added;
                     }
                     kernels.finish_rows({sums, sums_stride, pixels, rows, sums, sums_stride, &part});
                     half_->narrow({sums, sums_stride, pixels, rows,
-                                   y_ + offset(y_strides_, d, h) + w * y_strides_[4] + row * half_bytes, y_strides_[4],
-                                   half_bytes});
+                                   y_ + row_at(y_strides_, row) + offset(y_strides_, d, h) + w * y_strides_[4],
+                                   y_strides_[4], half_bytes});
                     sums += pixels * sums_stride;
                 }
             }
@@ -135,11 +136,11 @@ class OutputBand {
     void store_line(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, std::int64_t pixel,
                     std::int64_t cols, T* sums, std::ptrdiff_t sums_stride) const {
         for (std::int64_t r = 0; residual_ && r < rows; ++r) {
-            const std::byte* added = residual_ + (row + r) * residual_strides_[1] + pixel * residual_strides_[4];
+            const std::byte* added = residual_ + row_at(residual_strides_, row + r) + pixel * residual_strides_[4];
             add_residual(kernels, added, cols, sums + r * sums_stride);
         }
-        half_->narrow({sums, sums_stride, rows, cols, y_ + row * y_strides_[1] + pixel * y_strides_[4], y_strides_[1],
-                       y_strides_[4]});
+        half_->narrow({sums, sums_stride, rows, cols, y_ + row_at(y_strides_, row) + pixel * y_strides_[4],
+                       y_strides_[1], y_strides_[4]});
     }
 
     /// The same for all pixels of the box. Lines of them are `line_stride` apart.
@@ -153,10 +154,10 @@ class OutputBand {
             for (std::int64_t d = 0; d < planes; ++d) {
                 T* const plane = sums + d * lines * line_stride;
                 for (std::int64_t h = 0; residual_ && h < lines; ++h) {
-                    const std::byte* added = residual_ + r * residual_strides_[1] + offset(residual_strides_, d, h);
+                    const std::byte* added = residual_ + row_at(residual_strides_, r) + offset(residual_strides_, d, h);
                     add_residual(kernels, added, cols, plane + h * line_stride);
                 }
-                half_->narrow({plane, line_stride, lines, cols, y_ + r * y_strides_[1] + d * y_strides_[2],
+                half_->narrow({plane, line_stride, lines, cols, y_ + row_at(y_strides_, r) + d * y_strides_[2],
                                y_strides_[3], y_strides_[4]});
             }
         }
@@ -164,14 +165,15 @@ class OutputBand {
 
     /// Finishes the sums of one row and brings them to y, wherever its pixels lie. Lines of pixels are `sums_stride`
     /// apart.
-    void scatter(std::int64_t row, const T* sums, std::ptrdiff_t sums_stride) const {
+    void scatter(const Kernels<T>& kernels, std::int64_t row, T* sums, std::ptrdiff_t sums_stride) const {
         const T bias = epilogue_.bias[row];
+        const std::int64_t width = box_.size[2];
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
-            for (std::int64_t h = 0; h < box_.size[1]; ++h) {
+            for (std::int64_t h = 0; h < box_.size[1]; ++h, sums += sums_stride) {
                 std::byte* to = y_ + row_at(y_strides_, row) + offset(y_strides_, d, h);
                 const std::byte* added =
                     residual_ ? residual_ + row_at(residual_strides_, row) + offset(residual_strides_, d, h) : nullptr;
-                for (std::int64_t w = 0; w < box_.size[2]; ++w, to += y_strides_[4]) {
+                const auto finished = [&](std::int64_t w) {
                     T sum = sums[w] + bias;
                     if (added) {
                         T value;
@@ -183,9 +185,21 @@ class OutputBand {
                         if (sum < epilogue_.low) sum = epilogue_.low;
                         if (sum > epilogue_.high) sum = epilogue_.high;
                     }
-                    std::memcpy(to, &sum, sizeof(T));
+                    return sum;
+                };
+                const auto write = [&](const auto& element) {
+                    for (std::int64_t w = 0; w < width; ++w, to += y_strides_[4]) {
+                        const T value = element(w);
+                        std::memcpy(to, &value, sizeof(T));
+                    }
+                };
+                if (epilogue_.curve == Curve::none) {
+                    write(finished);
+                    continue;
                 }
-                sums += sums_stride;
+                for (std::int64_t w = 0; w < width; ++w) sums[w] = finished(w);
+                kernels.bend({sums, 0, 1, width, epilogue_.curve, epilogue_.slope});
+                write([&](std::int64_t w) { return sums[w]; });
             }
         }
     }
@@ -200,9 +214,18 @@ class OutputBand {
             const std::int64_t count = std::min(most_added, cols - w);
             half_->widen({line + w * residual_strides_[4], 0, residual_strides_[4], 1, count, added, 0});
             // What is added first to every sum of a row is called a bias.
-            const Epilogue<T> rest{added, nullptr, 0, clamp_.applies, clamp_.low, clamp_.high};
+            const Epilogue<T> rest = with_activation({added, nullptr, 0, false, 0, 0});
             kernels.finish_rows({sums + w, 0, 1, count, sums + w, 0, &rest});
         }
+    }
+
+    Epilogue<T> with_activation(Epilogue<T> epilogue) const {
+        epilogue.clamps = activation_.clamps;
+        epilogue.low = activation_.low;
+        epilogue.high = activation_.high;
+        epilogue.curve = activation_.curve;
+        epilogue.slope = activation_.slope;
+        return epilogue;
     }
 
     static std::ptrdiff_t elements(std::int64_t bytes) { return std::ptrdiff_t(bytes / std::int64_t(sizeof(T))); }
@@ -222,7 +245,7 @@ class OutputBand {
     // The first pixel in the first channel of all.
     std::byte* y_;
     const std::byte* residual_ = nullptr;
-    const Clamp<T>& clamp_;
+    const ActivationSteps<T>& activation_;
     const HalfKernels<T>* const half_;
     Epilogue<T> epilogue_;
 };

@@ -25,7 +25,7 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
-          y_(shape_, task_, arrays, operands.bias + first_row(), operands.clamp, blocking.half) {}
+          y_(shape_, task_, arrays, operands.bias + first_row(), operands.activation, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, shape_, task_.box,
@@ -54,7 +54,7 @@ class PixelTask {
         } while (depth < shape_.depth);
         if (!workspace_.sums || blocking_.half) return;
         for (std::int64_t r = 0; r < task_.rows; ++r) {
-            y_.scatter(r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
+            y_.scatter(blocking_.kernels, r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
         }
     }
 

@@ -141,10 +141,13 @@ void convolve_rows(const DirectTile<typename Isa::Scalar>& tile) {
 template <typename Isa>
 void convolve(const DirectTile<typename Isa::Scalar>& tile) {
     switch (tile.channels) {
-        case 1: return convolve_rows<Isa, 1>(tile);
-        case 2: return convolve_rows<Isa, 2>(tile);
-        case 3: return convolve_rows<Isa, 3>(tile);
-        default: return convolve_rows<Isa, 4>(tile);
+        case 1: convolve_rows<Isa, 1>(tile); break;
+        case 2: convolve_rows<Isa, 2>(tile); break;
+        case 3: convolve_rows<Isa, 3>(tile); break;
+        default: convolve_rows<Isa, 4>(tile); break;
+    }
+    for (int c = 0; c < tile.channels; ++c) {
+        bend_stored<Isa>(tile.epilogue, tile.y + c * tile.y_channel_stride, tile.y_row_stride, tile.rows, tile.cols);
     }
 }
 

@@ -24,7 +24,13 @@
 
 namespace flatconv {
 
-/// What becomes of a finished sum: + bias, + residual, then kept between low and high (a NaN stays one).
+/// An activation that is more than two bounds; kernels/curves.hpp.
+enum class Curve { none, leaky_relu, sigmoid, tanh, silu, gelu, hardswish };
+
+/// What becomes of a finished sum: + bias, + residual, then kept between low and high (a NaN stays one), then bent.
+///
+/// A curve takes too many registers to be part of a tile's store: kernels apply it to what they have stored, while that
+/// is in the first-level cache.
 template <typename T>
 struct Epilogue {
     const T* bias;              // one for each output channel of the tile, never −0
@@ -32,6 +38,8 @@ struct Epilogue {
     ptrdiff_t residual_stride;  // from one row of y to the next
     bool clamps;
     T low, high;
+    Curve curve = Curve::none;
+    T slope = 0;  // of leaky_relu
 };
 
 /// A vector of columns for every depth of the block.
@@ -110,6 +118,16 @@ struct RowFinish {
     const Epilogue<T>* epilogue;
 };
 
+/// Finished sums that are bent where they lie: y[r * y_stride + c].
+template <typename T>
+struct Bending {
+    T* y;
+    ptrdiff_t y_stride;
+    int64_t rows, cols;
+    Curve curve;
+    T slope;
+};
+
 /// Some rows of the kernel, for one channel: `rows` of them, as far apart in the band as the tile's rows of pixels,
 /// each `columns` long from `first_column` on. The first element of the first row is `depth` of the block, the others
 /// follow.
@@ -172,6 +190,7 @@ struct Kernels {
     void (*pack_vector)(const VectorPacking<T>&);
     void (*transpose)(const Transposition<T>&);
     void (*finish_rows)(const RowFinish<T>&);
+    void (*bend)(const Bending<T>&);
 
     void (*copy_block)(const BlockCopy<T>&);
 

@@ -8,6 +8,10 @@
 //     load_first(const Scalar*, n), store_first(Scalar*, Vector, n)     the first n lanes, 0 < n <= lanes
 //     zip_low(a, b), zip_high(a, b)                 a0 b0 a1 b1 …, from the lower and from the upper halves
 //     even(a, b)                                    a0 a2 … b0 b2 …
+//     sub(a, b), mul(a, b), div(a, b)
+//     select_less(a, b, x, y)                       x where a < b, else y, also where either is a NaN
+//     raise(a, n)                                   a · 2^n, of numbers that stay normal: the last bits of n's
+//                                                   significand are added to the exponent
 //
 // Those of integers have `group` beside, and none of the last three; their fma is that of ByteKernels. Those of float
 // have beside, with a Half of kernels/half.hpp in place of its name, at any address:
@@ -20,6 +24,7 @@
 #ifndef FLATCONV_KERNELS_KERNELS_HPP
 #define FLATCONV_KERNELS_KERNELS_HPP
 
+#include "kernels/bend.hpp"
 #include "kernels/byte_kernels.hpp"
 #include "kernels/direct_kernel.hpp"
 #include "kernels/half_kernels.hpp"
@@ -63,6 +68,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.pack_vector = pack_vector<Isa>;
     kernels.transpose = transpose<Isa>;
     kernels.finish_rows = finish_rows<Isa>;
+    kernels.bend = bend<Isa>;
     kernels.copy_block = copy_block<Isa>;
     kernels.multiply_add_chains = multiply_add_chains<Isa>;
     kernels.chains = Isa::chains;

@@ -25,6 +25,16 @@ struct Avx2Float {
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
     static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(n), 23);
+        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
         return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
     }
@@ -80,6 +90,16 @@ struct Avx2Double {
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm256_max_pd(a, b); }
     static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) { return _mm256_sub_pd(a, b); }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) { return _mm256_div_pd(a, b); }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        const __m256i exponent = _mm256_slli_epi64(_mm256_castpd_si256(n), 52);
+        return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), exponent));
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
         return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
     }

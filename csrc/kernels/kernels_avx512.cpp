@@ -23,6 +23,16 @@ struct Avx512Float {
     // By way of a mask: GCC 12 takes the plain intrinsics' undefined operand for a mistake.
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
     static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) { return _mm512_div_ps(a, b); }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        const __m512i exponent = _mm512_maskz_slli_epi32(0xFFFF, _mm512_castps_si512(n), 23);
+        return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), exponent));
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
         const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         return _mm512_permutex2var_ps(a, order, b);
@@ -89,6 +99,16 @@ struct Avx512Double {
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm512_maskz_max_pd(0xFF, a, b); }
     static FLATCONV_INLINE Vector min(Vector a, Vector b) { return _mm512_maskz_min_pd(0xFF, a, b); }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) { return _mm512_sub_pd(a, b); }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) { return _mm512_mul_pd(a, b); }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) { return _mm512_div_pd(a, b); }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x);
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        const __m512i exponent = _mm512_maskz_slli_epi64(0xFF, _mm512_castpd_si512(n), 52);
+        return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), exponent));
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
         const __m512i order = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
         return _mm512_permutex2var_pd(a, order, b);

@@ -22,6 +22,16 @@ struct NeonFloat {
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
     static FLATCONV_INLINE Vector min(Vector a, Vector b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) { return vsubq_f32(a, b); }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) { return vmulq_f32(a, b); }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) { return vdivq_f32(a, b); }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return vbslq_f32(vcltq_f32(a, b), x, y);
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        const uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(n), 23);
+        return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), exponent));
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) { return vzip1q_f32(a, b); }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) { return vzip2q_f32(a, b); }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) { return vuzp1q_f32(a, b); }
@@ -75,6 +85,16 @@ struct NeonDouble {
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f64(c, a, b); }
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
     static FLATCONV_INLINE Vector min(Vector a, Vector b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) { return vsubq_f64(a, b); }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) { return vmulq_f64(a, b); }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) { return vdivq_f64(a, b); }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return vbslq_f64(vcltq_f64(a, b), x, y);
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        const uint64x2_t exponent = vshlq_n_u64(vreinterpretq_u64_f64(n), 52);
+        return vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a), exponent));
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) { return vzip1q_f64(a, b); }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) { return vzip2q_f64(a, b); }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) { return vuzp1q_f64(a, b); }

@@ -50,6 +50,21 @@ struct Portable {
     static FLATCONV_INLINE Vector min(Vector a, Vector b) {
         return each([&](int l) { return a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l]; });
     }
+    static FLATCONV_INLINE Vector sub(Vector a, Vector b) {
+        return each([&](int l) { return a.lane[l] - b.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector mul(Vector a, Vector b) {
+        return each([&](int l) { return a.lane[l] * b.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector div(Vector a, Vector b) {
+        return each([&](int l) { return a.lane[l] / b.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector select_less(Vector a, Vector b, Vector x, Vector y) {
+        return each([&](int l) { return a.lane[l] < b.lane[l] ? x.lane[l] : y.lane[l]; });
+    }
+    static FLATCONV_INLINE Vector raise(Vector a, Vector n) {
+        return each([&](int l) { return raised(a.lane[l], n.lane[l]); });
+    }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
         return each([&](int l) { return (l % 2 ? b : a).lane[l / 2]; });
     }

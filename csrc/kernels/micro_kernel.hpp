@@ -2,13 +2,14 @@
 #ifndef FLATCONV_KERNELS_MICRO_KERNEL_HPP
 #define FLATCONV_KERNELS_MICRO_KERNEL_HPP
 
+#include "kernels/bend.hpp"
 #include "kernels/kernel_set.hpp"
 #include "kernels/unroll.hpp"
 
 namespace flatconv {
 namespace {
 
-/// A sum that is finished: see Epilogue. `bias` is a vector, of one channel or of many.
+/// A sum that is finished up to the curve: see Epilogue. `bias` is a vector, of one channel or of many.
 template <typename Isa>
 FLATCONV_INLINE typename Isa::Vector finish(typename Isa::Vector sum, typename Isa::Vector bias,
                                             const typename Isa::Scalar* residual, int count,
@@ -166,6 +167,7 @@ void multiply(const Tile<typename Isa::Scalar>& tile) {
     static constexpr Table table = Table::make(typename MakeSequence<Table::rows * Table::vectors>::type{});
     const int vectors = (tile.cols + Isa::lanes - 1) / Isa::lanes;
     table.functions[(tile.rows - 1) * Table::vectors + vectors - 1](tile);
+    if constexpr (Right<Isa, 1>::finishes) bend_stored<Isa>(tile.epilogue, tile.y, tile.y_stride, tile.rows, tile.cols);
 }
 
 }  // namespace

@@ -100,6 +100,8 @@ void transpose(const Transposition<typename Isa::Scalar>& t) {
             for (; row + Isa::lanes <= t.rows; row += Isa::lanes) transpose_block<Isa, true>(t, row, col);
         }
         for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, col);
+        const int64_t done = t.cols - col < Isa::lanes ? t.cols - col : Isa::lanes;
+        bend_stored<Isa>(t.epilogue, t.to + col * t.to_stride, t.to_stride, done, t.rows);
     }
 }
 
@@ -126,6 +128,7 @@ void finish_rows(const RowFinish<typename Isa::Scalar>& f) {
                                      added, rest, epilogue),
                          rest);
     }
+    bend_stored<Isa>(f.epilogue, f.to, f.to_stride, f.rows, f.cols);
 }
 
 template <typename Isa>

@@ -2,6 +2,7 @@
 #include "problem/conv_shape.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 
@@ -15,10 +16,13 @@ namespace flatconv {
 namespace {
 
 Status check_activation(const Activation& activation) {
-    if (activation.kind < Activation::none || activation.kind > Activation::clip) {
+    if (activation.kind < Activation::none || activation.kind > Activation::hardswish) {
         return invalid("activation is not one of Activation: " + text(std::int64_t(activation.kind)));
     }
     // Written so that a NaN fails.
+    if (activation.kind == Activation::leaky_relu && !std::isfinite(activation.a)) {
+        return invalid("activation leaky_relu: the slope must be finite, got " + std::to_string(activation.a));
+    }
     if (activation.kind == Activation::clip && !(activation.a <= activation.b)) {
         return invalid("activation clip: the least must not be more than the most, got " +
                        std::to_string(activation.a) + " and " + std::to_string(activation.b));

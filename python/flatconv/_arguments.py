@@ -7,6 +7,7 @@ checked in the core, so that C++ callers get the same messages.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     PerAxis = SupportsIndex | Sequence[SupportsIndex]
-    Activation = str | tuple[str] | tuple[str, float, float] | None
+    Activation = str | tuple[str] | tuple[str, float] | tuple[str, float, float] | None
     Padding = str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]]
 
 INT64_MIN = -(2**63)
@@ -27,7 +28,17 @@ INT32_MAX = 2**31 - 1
 AXIS_NAMES = ("depth", "height", "width")
 PADDING_RULES = ("valid", "same", "same_lower", "full")
 ALGORITHMS = ("auto", "reference", "im2col", "implicit", "channels", "direct")
-ACTIVATIONS: dict[str, tuple[str, ...]] = {"relu": (), "relu6": (), "clip": ("low", "high")}
+ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "relu": (),
+    "relu6": (),
+    "clip": ("low", "high"),
+    "leaky_relu": ("slope",),
+    "sigmoid": (),
+    "tanh": (),
+    "silu": (),
+    "gelu": (),
+    "hardswish": (),
+}
 PADDING_MODES = {
     "zeros": "zeros",
     "reflect": "reflect",
@@ -138,6 +149,8 @@ def activation_of(value: Any) -> tuple[Any, ...] | None:
         numbers.append(float(number))
     if name == "clip" and not numbers[0] <= numbers[1]:
         raise ValueError(f"activation clip: low must be at most high, got {value!r}")
+    if name == "leaky_relu" and not math.isfinite(numbers[0]):
+        raise ValueError(f"activation leaky_relu: slope must be finite, got {value!r}")
     return (name, *numbers)
 
 

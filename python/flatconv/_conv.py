@@ -59,7 +59,8 @@ def conv2d(
         Whether the channels of x, residual and the result are their last axis: (N, H, W, C) or (H, W, C). The weight's
         axes are the same as ever, and so are the results, to the bit.
     activation : None, str or tuple, default None
-        Applied to the result last of all: ``"relu"``, ``"relu6"``, or ``("clip", low, high)``. A NaN stays one.
+        Applied to the result last of all: ``"relu"``, ``"relu6"``, ``("clip", low, high)``, ``("leaky_relu", slope)``,
+        ``"sigmoid"``, ``"tanh"``, ``"silu"``, ``"gelu"`` (the exact one, x · Φ(x)) or ``"hardswish"``. A NaN stays one.
     residual : array_like, optional
         Added to the result before the activation: an array of the result's shape.
     out : ndarray, optional
@@ -129,6 +130,13 @@ def conv2d(
     array([[12., 12., 17.],
            [10., 17., 19.],
            [ 9.,  6., 14.]], dtype=float32)
+
+    With a bias and an activation:
+
+    >>> conv2d(image, kernel, -12, activation=("leaky_relu", 0.5))
+    array([[ 0. ,  0. ,  5. ],
+           [-1. ,  5. ,  7. ],
+           [-1.5, -3. ,  2. ]], dtype=float32)
 
     A batch of colour images, 3 channels to 8, at half the size:
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flatconv._arguments import INT64_MAX, choice, integer, sizes
+from flatconv._arguments import INT64_MAX, choice, flag, integer, sizes
 from flatconv._arrays import native
 from flatconv._regions import im2col
 from flatconv._shapes import check_channels, check_kernel_rank, check_ranks
@@ -31,6 +31,7 @@ def conv_matrix(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     format: str = "csr",
 ) -> Any:
     """The matrix of a convolution: `conv_matrix(weight, x.shape) @ x.ravel()` is `conv2d(x, weight).ravel()`.
@@ -48,14 +49,18 @@ def conv_matrix(
         of one row.
     stride, padding, dilation, groups, padding_mode
         As in `conv2d`.
+    channels_last : bool, default False
+        Whether `input_shape`, and so the vectors that the matrix takes and gives, have their channels last:
+        (*spatial, C) or (N, *spatial, C).
     format : {"csr", "csc", "coo", "dense"}, default "csr"
         A sparse array of this format, which needs SciPy, or a NumPy array.
 
     Returns
     -------
     scipy.sparse array or ndarray, shape (N * C_out * L, N * C * pixels)
-        Rows are outputs in the order (image, output channel, position), columns are pixels in the order of
-        `x.ravel()`; L is the number of output positions. The dtype is that of `weight`.
+        Rows are outputs in the order (image, output channel, position), with `channels_last` (image, position, output
+        channel); columns are pixels in the order of `x.ravel()`; L is the number of output positions. The dtype is
+        that of `weight`.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def conv_matrix(
     choice("format", format, _FORMATS)
     sparse = None if format == "dense" else _scipy_sparse(format)
     weight = native("weight", weight)
-    kernels, shape, groups = as_batch(weight, input_shape, groups)
+    kernels, shape, groups = as_batch(weight, input_shape, groups, channels_last)
     geometry = (kernels.shape[2:], stride, padding, dilation)
     size = _size(kernels, shape, geometry, padding_mode)
 
@@ -109,15 +114,27 @@ def conv_matrix(
         return dense if sparse is None else sparse.csr_array(size, dtype=weight.dtype).asformat(format)
     index = np.dtype(np.int32 if max(size[0] * depth, *size) < 2**31 else np.int64)
     elements, columns, row_starts = _elements(kernels, shape, groups, geometry, padding_mode, index)
+    matrix: Any = dense
     if sparse is None:
         np.add.at(dense, (np.repeat(np.arange(size[0]), np.diff(row_starts)), columns), elements)
-        return dense
-    matrix = sparse.csr_array((elements, columns, row_starts), shape=size)
-    matrix.sum_duplicates()
-    return matrix.asformat(format)
+    else:
+        matrix = sparse.csr_array((elements, columns, row_starts), shape=size)
+        matrix.sum_duplicates()
+    if channels_last:
+        batch, channels, *spatial = shape
+        outputs = _channels_last(batch, len(kernels), size[0] // (batch * len(kernels)))
+        matrix = matrix[outputs][:, _channels_last(batch, channels, math.prod(spatial))]
+    return matrix if sparse is None else matrix.asformat(format)
 
 
-def as_batch(weight: NDArray[Any], input_shape: Any, groups: Any) -> tuple[NDArray[Any], tuple[int, ...], int]:
+def _channels_last(batch: int, channels: int, positions: int) -> NDArray[Any]:
+    """The numbers of the elements of (batch, channels, positions), with their channels last."""
+    return np.arange(batch * channels * positions).reshape(batch, channels, positions).swapaxes(1, 2).ravel()
+
+
+def as_batch(
+    weight: NDArray[Any], input_shape: Any, groups: Any, channels_last: Any
+) -> tuple[NDArray[Any], tuple[int, ...], int]:
     """Weights (C_out, C / groups, *kernel), a shape (N, C, *spatial), and groups, from what `conv_matrix` takes."""
     shape = sizes("input_shape", input_shape)
     groups = integer("groups", groups)
@@ -125,9 +142,12 @@ def as_batch(weight: NDArray[Any], input_shape: Any, groups: Any) -> tuple[NDArr
     rank = weight.ndim if plain else weight.ndim - 2
     check_kernel_rank(weight.shape[weight.ndim - rank :])
     check_ranks(rank, shape, weight.shape, "input_shape")
+    channels_last = flag("channels_last", channels_last) and not plain
     if plain:
         weight, shape = weight[None, None], (1, *shape)
-    check_channels(rank, shape, weight.shape, groups, "input_shape")
+    check_channels(rank, shape, weight.shape, groups, "input_shape", channels_last=channels_last)
+    if channels_last:
+        shape = (*shape[: -rank - 1], shape[-1], *shape[-rank - 1 : -1])
     return weight, (1, *shape)[len(shape) - rank - 1 :], groups
 
 

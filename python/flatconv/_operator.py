@@ -12,7 +12,8 @@ from flatconv._arguments import amounts, padding_mode_name, per_axis, thread_cap
 from flatconv._arrays import promoted
 from flatconv._conv import conv1d, conv2d, conv3d
 from flatconv._matrix import as_batch
-from flatconv.grad import conv1d_input, conv2d_input, conv3d_input
+from flatconv._shapes import spatial_sizes
+from flatconv.grad._call import Geometry, Run, input_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from flatconv._arguments import Padding, PerAxis
 
 _CONV = {1: conv1d, 2: conv2d, 3: conv3d}
-_INPUT_GRADIENT = {1: conv1d_input, 2: conv2d_input, 3: conv3d_input}
 
 
 class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
@@ -39,7 +39,11 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         The shape of the image: (C, *spatial), (N, C, *spatial), or (*spatial) for a plain one. With as many
         dimensions as `weight`, up to three, both are taken as plain; so a batch of signals has to be given as images
         of one row.
-    stride, padding, dilation, groups, padding_mode, threads
+    stride, padding, dilation, groups, padding_mode
+        As in `conv2d`.
+    channels_last : bool, default False
+        Whether `input_shape` and `output_shape` have their channels last.
+    threads : int, optional
         As in `conv2d`.
 
     Attributes
@@ -68,9 +72,9 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     Notes
     -----
-    The product with the transpose is the adjoint to rounding, whatever the padding mode: it is the gradient of the
-    input, of `flatconv.grad`, for as many operations as the forward product. For complex kernels, `.H` and `rmatvec`
-    are the conjugate transpose, and `.T` is the transpose.
+    The product with the transpose is the adjoint to rounding, whatever the padding mode: it is the gradient with respect
+    to the input, `grad.conv2d_input`, for as many operations as the forward product. For complex kernels, `.H` and
+    `rmatvec` are the conjugate transpose, and `.T` is the transpose.
 
     Examples
     --------
@@ -100,24 +104,33 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         groups: int = 1,
         *,
         padding_mode: str = "zeros",
+        channels_last: bool = False,
         threads: int | None = None,
     ) -> None:
         (kernels,) = promoted(1, weight=weight)
-        kernels, self._x_shape, groups = as_batch(kernels, input_shape, groups)
+        kernels, shape, groups = as_batch(kernels, input_shape, groups, channels_last)
         rank = kernels.ndim - 2
         thread_cap(threads)
+        self._rank = rank
         self._weight = kernels.copy()
-        self._stride = per_axis("stride", stride, rank)
-        self._dilation = per_axis("dilation", dilation, rank)
-        self._padding = amounts(padding, rank)
-        self._groups = groups
-        self._padding_mode = padding_mode_name(padding_mode)
+        self._geometry = Geometry(
+            stride=per_axis("stride", stride, rank),
+            padding=amounts(padding, rank),
+            dilation=per_axis("dilation", dilation, rank),
+            groups=groups,
+            padding_mode=padding_mode_name(padding_mode),
+            channels_last=channels_last,
+        )
         self._threads = threads
+        self._x_shape = (shape[0], *shape[2:], shape[1]) if channels_last else shape
         # A batch of no images has the sizes of any other, and they are checked.
         of_nothing = self._convolved(np.empty((0, *self._x_shape[1:]), kernels.dtype))
         self._y_shape = (self._x_shape[0], *of_nothing.shape[1:])
         self.input_shape = tuple(map(int, input_shape))
-        self.output_shape = self._y_shape[len(self._y_shape) - len(self.input_shape) :]
+        # A plain image has neither batch nor channels, wherever they would be.
+        self.output_shape = self._y_shape[rank + 2 - len(self.input_shape) :]
+        if len(self.input_shape) == rank:
+            self.output_shape = spatial_sizes(rank, self._y_shape, channels_last)
         super().__init__(kernels.dtype, (math.prod(self._y_shape), math.prod(self._x_shape)))
 
     def _matvec(self, vector: NDArray[Any]) -> NDArray[Any]:
@@ -130,33 +143,26 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         return _by_column(self._convolved, columns, self._x_shape)
 
     def _rmatmat(self, columns: NDArray[Any]) -> NDArray[Any]:
-        return _by_column(self._adjoint_convolved, columns, self._y_shape)
+        return _by_column(self._transposed, columns, self._y_shape)
 
     def _convolved(self, x: NDArray[Any]) -> NDArray[Any]:
-        return _CONV[len(self._stride)](
+        geometry = self._geometry
+        return _CONV[self._rank](
             x,
             self._weight,
-            stride=self._stride,
-            padding=self._padding,
-            dilation=self._dilation,
-            groups=self._groups,
-            padding_mode=self._padding_mode,
+            stride=geometry.stride,
+            padding=geometry.padding,
+            dilation=geometry.dilation,
+            groups=geometry.groups,
+            padding_mode=geometry.padding_mode,
+            channels_last=geometry.channels_last,
             threads=self._threads,
         )
 
-    def _adjoint_convolved(self, y: NDArray[Any]) -> NDArray[Any]:
-        """The images whose elements are the sums of what `y` has at all outputs that they take part in."""
-        return _INPUT_GRADIENT[len(self._stride)](
-            (len(y), *self._x_shape[1:]),
-            self._weight,
-            y,
-            self._stride,
-            self._padding,
-            self._dilation,
-            self._groups,
-            padding_mode=self._padding_mode,
-            threads=self._threads,
-        )
+    def _transposed(self, y: NDArray[Any]) -> NDArray[Any]:
+        size = (len(y), *self._x_shape[1:])
+        run = Run(out=None, threads=self._threads, algorithm="auto", workspace_limit=None)
+        return input_gradient(self._rank, size, self._weight, y, self._geometry, run)
 
 
 def _by_column(

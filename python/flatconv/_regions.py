@@ -9,6 +9,7 @@ from flatconv import _core
 from flatconv._arguments import (
     AXIS_NAMES,
     amounts,
+    flag,
     integer,
     items_of,
     padding_mode_name,
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     from flatconv._arguments import Padding, PerAxis
 
-    _Geometry = tuple[tuple[int, ...], tuple[int, ...], str | tuple[tuple[int, int], ...], tuple[int, ...], str, int]
+    _Geometry = tuple[
+        tuple[int, ...], tuple[int, ...], str | tuple[tuple[int, int], ...], tuple[int, ...], str, bool, int
+    ]
 
 
 def im2col(
@@ -34,6 +37,7 @@ def im2col(
     dilation: PerAxis = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     threads: int | None = None,
 ) -> NDArray[Any]:
     """The region matrix: one row for each output position, holding the part of the image that the kernel covers there.
@@ -48,7 +52,11 @@ def im2col(
         bytes: elements are moved, not computed with.
     kernel_size : int or tuple of int
         The kernel's size by axis. An int stands for a square of two axes.
-    stride, padding, dilation, padding_mode, threads
+    stride, padding, dilation, padding_mode
+        As in `conv2d`.
+    channels_last : bool, default False
+        Whether the channels of x are its last axis. The matrix is the same.
+    threads : int, optional
         As in `conv2d`.
 
     Returns
@@ -95,7 +103,7 @@ def im2col(
     """
     x, kernel = _movable(x), _kernel_shape(kernel_size)
     _check_rank("x.shape", x.shape, len(kernel))
-    return _core.im2col(x, *_geometry(kernel, stride, padding, dilation, padding_mode, threads), False)
+    return _core.im2col(x, *_geometry(kernel, stride, padding, dilation, padding_mode, channels_last, threads), False)
 
 
 def col2im(
@@ -107,6 +115,7 @@ def col2im(
     dilation: PerAxis = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     threads: int | None = None,
 ) -> NDArray[Any]:
     """The adjoint of `im2col`: every element of the region matrix is added to the pixel that it came from.
@@ -120,7 +129,7 @@ def col2im(
         A matrix in the layout of `im2col`: float32, float64, float16, bfloat16, complex64 or complex128.
     x_shape : tuple of int
         The shape of the image, (N, C, *spatial), (C, *spatial) or (*spatial).
-    kernel_size, stride, padding, dilation, padding_mode, threads
+    kernel_size, stride, padding, dilation, padding_mode, channels_last, threads
         As in `im2col`.
 
     Returns
@@ -160,7 +169,7 @@ def col2im(
     kernel = _kernel_shape(kernel_size)
     shape = sizes("x_shape", x_shape)
     _check_rank("x_shape", shape, len(kernel))
-    geometry = _geometry(kernel, stride, padding, dilation, padding_mode, threads)
+    geometry = _geometry(kernel, stride, padding, dilation, padding_mode, channels_last, threads)
     return _sums("regions", numeric("regions", regions), shape, geometry, transposed=False)
 
 
@@ -172,6 +181,7 @@ def unfold(
     stride: PerAxis = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     threads: int | None = None,
 ) -> NDArray[Any]:
     """The region matrix in the layout, and with the order of arguments, of `torch.nn.functional.unfold`.
@@ -186,7 +196,11 @@ def unfold(
         bytes: elements are moved, not computed with.
     kernel_size : int or tuple of int
         The kernel's size by axis. An int stands for a square of two axes.
-    dilation, padding, stride, padding_mode, threads
+    dilation, padding, stride, padding_mode
+        As in `conv2d`.
+    channels_last : bool, default False
+        Whether the channels of x are its last axis. The matrix is the same.
+    threads : int, optional
         As in `conv2d`.
 
     Returns
@@ -225,7 +239,7 @@ def unfold(
     """
     x, kernel = _movable(x), _kernel_shape(kernel_size)
     _check_rank("x.shape", x.shape, len(kernel))
-    return _core.im2col(x, *_geometry(kernel, stride, padding, dilation, padding_mode, threads), True)
+    return _core.im2col(x, *_geometry(kernel, stride, padding, dilation, padding_mode, channels_last, threads), True)
 
 
 def fold(
@@ -237,6 +251,7 @@ def fold(
     stride: PerAxis = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     threads: int | None = None,
 ) -> NDArray[Any]:
     """The adjoint of `unfold`, with the order of arguments of `torch.nn.functional.fold`.
@@ -252,13 +267,18 @@ def fold(
         The spatial sizes of the image. An int stands for a square of two axes.
     kernel_size : int or tuple of int
         The kernel's size by axis. An int stands for equal ones, along as many axes as `output_size` has, or two.
-    dilation, padding, stride, padding_mode, threads
+    dilation, padding, stride, padding_mode
+        As in `conv2d`.
+    channels_last : bool, default False
+        Whether the channels of the image are to be its last axis.
+    threads : int, optional
         As in `conv2d`.
 
     Returns
     -------
     ndarray, shape (N, C, *output_size), or (C, *output_size) without a batch
-        Each pixel is the sum of its contributions, added in the order of the rows of `x`, that is by kernel element.
+        With `channels_last`, (N, *output_size, C) or (*output_size, C). Each pixel is the sum of its contributions,
+        added in the order of the rows of `x`, that is by kernel element.
 
     Raises
     ------
@@ -299,8 +319,9 @@ def fold(
     rows, taps = elements.shape[-2], math.prod(kernel)
     if taps > 0 and rows % taps:
         raise ValueError(f"x has {rows} rows, which the {taps} elements of the kernel do not divide")
-    shape = (*elements.shape[:-2], rows // max(taps, 1), *spatial)
-    geometry = _geometry(kernel, stride, padding, dilation, padding_mode, threads)
+    channels = (rows // max(taps, 1),)
+    shape = (*elements.shape[:-2], *((*spatial, *channels) if channels_last else (*channels, *spatial)))
+    geometry = _geometry(kernel, stride, padding, dilation, padding_mode, channels_last, threads)
     return _sums("x", elements, shape, geometry, transposed=True)
 
 
@@ -315,7 +336,13 @@ def _movable(x: Any) -> NDArray[Any]:
 
 
 def _geometry(
-    kernel: tuple[int, ...], stride: Any, padding: Any, dilation: Any, padding_mode: Any, threads: Any
+    kernel: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    padding_mode: Any,
+    channels_last: Any,
+    threads: Any,
 ) -> _Geometry:
     rank = len(kernel)
     return (
@@ -324,6 +351,7 @@ def _geometry(
         amounts(padding, rank),
         per_axis("dilation", dilation, rank),
         padding_mode_name(padding_mode),
+        flag("channels_last", channels_last),
         thread_cap(threads),
     )
 

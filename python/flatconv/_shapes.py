@@ -78,11 +78,18 @@ def check_bias(bias: Shape, weight: Shape, plain: bool) -> None:
         raise ValueError(f"bias must have shape ({weight[0]},), one for each output channel, got bias.shape = {bias}")
 
 
-def check_transposed_channels(rank: int, x: Shape, weight: Shape, groups: int, name: str = "x.shape") -> None:
+def spatial_sizes(rank: int, x: Shape, channels_last: bool) -> Shape:
+    """The sizes of the spatial axes of an image, plain or not."""
+    return x[-rank - 1 : -1] if channels_last and len(x) > rank else x[-rank:]
+
+
+def check_transposed_channels(
+    rank: int, x: Shape, weight: Shape, groups: int, name: str = "x.shape", *, channels_last: bool = False
+) -> None:
     """Check that the weight of a transposed convolution has the input channels of x, and groups divide them."""
     if groups < 1:
         raise ValueError(f"groups must be at least 1, got {groups}")
-    channels = x[-rank - 1] if len(x) > rank else 1
+    channels = x[-1 if channels_last else -rank - 1] if len(x) > rank else 1
     if channels % groups:
         raise ValueError(f"x has {channels} channels, which groups={groups} does not divide")
     if len(x) == rank or weight[0] == channels:

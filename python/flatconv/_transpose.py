@@ -8,21 +8,23 @@ from flatconv import _core
 from flatconv._arguments import (
     ALGORITHMS,
     AXIS_NAMES,
+    activation_of,
     amounts,
     byte_limit,
     choice,
+    flag,
     integer,
     per_axis,
     thread_cap,
 )
 from flatconv._arrays import check_out, promoted
 from flatconv._ranks import documented_like
-from flatconv._shapes import check_ranks, check_transposed_bias, check_transposed_channels
+from flatconv._shapes import check_ranks, check_transposed_bias, check_transposed_channels, spatial_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from flatconv._arguments import Padding, PerAxis
+    from flatconv._arguments import Activation, Padding, PerAxis
 
     Pairs = tuple[tuple[int, int], ...]
 
@@ -38,6 +40,9 @@ def conv_transpose2d(
     dilation: PerAxis = 1,
     *,
     output_size: PerAxis | None = None,
+    channels_last: bool = False,
+    activation: Activation = None,
+    residual: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -72,6 +77,12 @@ def conv_transpose2d(
         Distance between neighbouring elements of the kernel.
     output_size : int or tuple of int, optional
         The spatial size of the output, instead of `output_padding`.
+    channels_last : bool, default False
+        Whether the channels of x, residual and the result are their last axis, as in `conv2d`.
+    activation : None, str or tuple, default None
+        Applied to the result last of all, as in `conv2d`.
+    residual : array_like, optional
+        Added to the result before the activation: an array of the result's shape.
     out : ndarray, optional
         Where to write the result, as in `conv2d`.
     threads : int, optional
@@ -86,8 +97,8 @@ def conv_transpose2d(
     ndarray, shape (N, C_out, *spatial_out), (C_out, *spatial_out) or (*spatial_out)
         `out` if given. Along each axis, with p the sum of the padding before and after, the size is
         (size - 1) * stride - p + dilation * (kernel - 1) + output_padding + 1. The dtype is that of NumPy's promotion
-        of x, weight and bias: float32, float64, float16, bfloat16, complex64 or complex128; complex weights are not
-        conjugated, as in torch.
+        of x, weight, bias and residual: float32, float64, float16, bfloat16, complex64 or complex128; complex weights are
+        not conjugated, as in torch.
 
     Raises
     ------
@@ -104,7 +115,7 @@ def conv_transpose2d(
     -----
     Outputs at equal distance from the stamps are a phase: they gather the same elements of the kernel, and are an
     ordinary convolution with those alone. Every output is a sum in the order (channel, kernel element), over its
-    phase's elements, in blocks of fixed length, each a chain of fused multiply-adds; the bias comes last. What the
+    phase's elements, in blocks of fixed length, each a chain of fused multiply-adds; the bias comes after it. What the
     phase's elements would read beyond x counts as zeros. So the bits depend on the values alone, not on threads,
     batch, memory layout or instruction set.
 
@@ -128,11 +139,17 @@ def conv_transpose2d(
     >>> weight = np.ones((8, 3, 5, 5), np.float32)
     >>> conv_transpose2d(x, weight, stride=2, padding="same").shape
     (2, 3, 32, 32)
+
+    The same for channels last, with an activation:
+
+    >>> conv_transpose2d(x.transpose(0, 2, 3, 1), weight, stride=2, padding="same", channels_last=True,
+    ...                  activation="silu").shape
+    (2, 32, 32, 3)
     """
     return _conv_transpose(
         2,
         *(x, weight, bias, stride, padding, output_padding, groups, dilation),
-        *(output_size, out, threads, algorithm, workspace_limit),
+        *(output_size, channels_last, activation, residual, out, threads, algorithm, workspace_limit),
     )
 
 
@@ -148,6 +165,9 @@ def conv_transpose1d(
     dilation: PerAxis = 1,
     *,
     output_size: PerAxis | None = None,
+    channels_last: bool = False,
+    activation: Activation = None,
+    residual: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -162,7 +182,7 @@ def conv_transpose1d(
     return _conv_transpose(
         1,
         *(x, weight, bias, stride, padding, output_padding, groups, dilation),
-        *(output_size, out, threads, algorithm, workspace_limit),
+        *(output_size, channels_last, activation, residual, out, threads, algorithm, workspace_limit),
     )
 
 
@@ -178,6 +198,9 @@ def conv_transpose3d(
     dilation: PerAxis = 1,
     *,
     output_size: PerAxis | None = None,
+    channels_last: bool = False,
+    activation: Activation = None,
+    residual: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -193,7 +216,7 @@ def conv_transpose3d(
     return _conv_transpose(
         3,
         *(x, weight, bias, stride, padding, output_padding, groups, dilation),
-        *(output_size, out, threads, algorithm, workspace_limit),
+        *(output_size, channels_last, activation, residual, out, threads, algorithm, workspace_limit),
     )
 
 
@@ -208,27 +231,33 @@ def _conv_transpose(
     groups: Any,
     dilation: Any,
     output_size: Any,
+    channels_last: Any,
+    activation: Any,
+    residual: Any,
     out: Any,
     threads: Any,
     algorithm: Any,
     workspace_limit: Any,
 ) -> NDArray[Any]:
     """The body of every rank."""
-    x, weight, bias = promoted(2, x=x, weight=weight, bias=bias)
+    x, weight, bias, residual = promoted(2, x=x, weight=weight, bias=bias, residual=residual)
     stride = per_axis("stride", stride, rank)
     padding = amounts(padding, rank)
     output_padding = per_axis("output_padding", output_padding, rank)
     dilation = per_axis("dilation", dilation, rank)
     groups = integer("groups", groups)
     check_ranks(rank, x.shape, weight.shape, weight_axes="(in, out, ")
-    check_transposed_channels(rank, x.shape, weight.shape, groups)
+    channels_last = flag("channels_last", channels_last)
+    check_transposed_channels(rank, x.shape, weight.shape, groups, channels_last=channels_last)
     if bias is not None:
         check_transposed_bias(rank, bias.shape, weight.shape, groups)
     if output_size is not None:
         if any(output_padding):
             raise ValueError(f"output_size and output_padding = {output_padding} exclude each other: pass one of them")
         sizes = per_axis("output_size", output_size, rank)
-        output_padding = _reach(sizes, x.shape[-rank:], weight.shape[-rank:], stride, padding, dilation)
+        output_padding = _reach(
+            sizes, spatial_sizes(rank, x.shape, channels_last), weight.shape[-rank:], stride, padding, dilation
+        )
     if out is not None:
         check_out(out, x.dtype)
     return _core.conv_transpose(
@@ -240,6 +269,9 @@ def _conv_transpose(
         output_padding,
         groups,
         dilation,
+        channels_last,
+        activation_of(activation),
+        residual,
         out,
         thread_cap(threads),
         choice("algorithm", algorithm, ALGORITHMS),

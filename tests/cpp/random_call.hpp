@@ -20,7 +20,13 @@ struct RandomCall {
                                               {Activation::relu6},
                                               {Activation::clip, -0.25, 0.5},
                                               {Activation::clip, 1.5, 1.5},
-                                              {Activation::clip, -0.0, 0.5}};
+                                              {Activation::clip, -0.0, 0.5},
+                                              {Activation::leaky_relu, 0.125},
+                                              {Activation::sigmoid},
+                                              {Activation::tanh},
+                                              {Activation::silu},
+                                              {Activation::gelu},
+                                              {Activation::hardswish}};
         problem.activation = activations[pick(std::size(activations))];
         REQUIRE(output_size(problem, output));
         const Sizes sizes = sizes_of(problem);
@@ -57,7 +63,7 @@ struct RandomCall {
             residual->fill(values);
             for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += values[i];
         }
-        for (T& value : expected) value = activated(value);
+        activate();
     }
 
     ConstArray bias_array() const { return has_bias ? bias.data() : nullptr; }
@@ -97,12 +103,28 @@ struct RandomCall {
         return values;
     }
 
-    T activated(T value) const {
+    void activate() {
         const Activation& activation = problem.activation;
-        if (std::isnan(value) || activation.kind == Activation::none) return value;
-        if (activation.kind == Activation::relu) return std::max(value, T(0));
-        if (activation.kind == Activation::relu6) return std::clamp(value, T(0), T(6));
-        return std::clamp(value, T(activation.a), T(activation.b));
+        if (activation.kind > Activation::clip) return bend();
+        for (T& value : expected) {
+            if (std::isnan(value) || activation.kind == Activation::none) continue;
+            value = activation.kind == Activation::relu    ? std::max(value, T(0))
+                    : activation.kind == Activation::relu6 ? std::clamp(value, T(0), T(6))
+                                                           : std::clamp(value, T(activation.a), T(activation.b));
+        }
+    }
+
+    /// By the definition: the reference's convolution with a kernel of 1.
+    void bend() {
+        ConvProblem finishing;
+        finishing.dtype = problem.dtype;
+        finishing.input = {1, 1, std::int64_t(expected.size())};
+        finishing.activation = problem.activation;
+        Options options;
+        options.algorithm = Algorithm::reference;
+        const T one = 1;
+        const std::vector<T> sums = expected;
+        REQUIRE(conv(finishing, {sums.data(), &one}, expected.data(), options));
     }
 };
 

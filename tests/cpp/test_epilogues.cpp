@@ -73,11 +73,14 @@ TEST_CASE("activations that mean nothing are errors") {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     const float one = 1;
     float y = -5;
-    const Activation bad[] = {{Activation::Kind(9)},
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const Activation bad[] = {{Activation::Kind(10)},
                               {Activation::Kind(-1)},
                               {Activation::clip, 2, 1},
                               {Activation::clip, nan, 1},
-                              {Activation::clip, 0, nan}};
+                              {Activation::clip, 0, nan},
+                              {Activation::leaky_relu, nan},
+                              {Activation::leaky_relu, -infinity}};
     for (const Activation& activation : bad) {
         ConvProblem problem;
         problem.activation = activation;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "conv/definition.hpp"
 #include "guarded_memory.hpp"
 #include "kernel_sets.hpp"
 
@@ -146,6 +147,38 @@ TEST_CASE_TEMPLATE("finish_rows finishes every size and writes nothing else", T,
                     CAPTURE(steps);
                     REQUIRE(same_results(to, expected));
                 }
+            }
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("curves are the definition's, for every size, and nothing else is written", T, float, double) {
+    constexpr std::pair<Curve, Activation> curves[] = {{Curve::leaky_relu, {Activation::leaky_relu, 0.125}},
+                                                       {Curve::sigmoid, {Activation::sigmoid}},
+                                                       {Curve::tanh, {Activation::tanh}},
+                                                       {Curve::silu, {Activation::silu}},
+                                                       {Curve::gelu, {Activation::gelu}},
+                                                       {Curve::hardswish, {Activation::hardswish}}};
+    for (const KernelSet* set : usable_kernel_sets()) {
+        const Kernels<T>& kernels = kernels_of<T>(*set);
+        CAPTURE(set->name);
+        const std::int64_t rows = 3, most_cols = 3 * kernels.lanes + 1;
+        const auto most_elements = std::size_t(rows * (most_cols + 3));
+        const GuardedMemory<T> memory(most_elements);
+        auto numbers = exceptional_numbers<T>(most_elements, 11);
+        for (std::size_t i = 0; i < numbers.size(); i += 2) numbers[i] *= T(40);
+        for (const auto& [curve, activation] : curves) {
+            CAPTURE(int(curve));
+            for (std::int64_t cols = 1; cols <= most_cols; ++cols) {
+                const std::ptrdiff_t stride = cols + 2;
+                std::vector<T> expected(numbers.begin(), numbers.begin() + std::ptrdiff_t(extent(rows, cols, stride)));
+                T* const place = memory.copy(expected, expected.size());
+                for (std::size_t i = 0; i < expected.size(); ++i) {
+                    if (std::int64_t(i) % stride < cols) expected[i] = activated(activation, expected[i]);
+                }
+                kernels.bend({place, stride, rows, cols, curve, T(activation.a)});
+                CAPTURE(cols);
+                REQUIRE(same_results(std::vector<T>(place, place + expected.size()), expected));
             }
         }
     }

@@ -93,7 +93,13 @@ enum { /* activation.kind */
        FLATCONV_ACTIVATION_NONE = 0,
        FLATCONV_ACTIVATION_RELU = 1,
        FLATCONV_ACTIVATION_RELU6 = 2,
-       FLATCONV_ACTIVATION_CLIP = 3
+       FLATCONV_ACTIVATION_CLIP = 3,
+       FLATCONV_ACTIVATION_LEAKY_RELU = 4,
+       FLATCONV_ACTIVATION_SIGMOID = 5,
+       FLATCONV_ACTIVATION_TANH = 6,
+       FLATCONV_ACTIVATION_SILU = 7,
+       FLATCONV_ACTIVATION_GELU = 8,
+       FLATCONV_ACTIVATION_HARDSWISH = 9
 };
 
 enum { /* algorithm */
@@ -118,7 +124,8 @@ enum { /* byte type */
        FLATCONV_UINT8 = 1
 };
 
-/* What becomes of each output, last of all: for CLIP, `a` is the least and `b` the most. */
+/* What becomes of each output, last of all: for CLIP, `a` is the least and `b` the most; for LEAKY_RELU, `a` is the
+   slope below zero. */
 typedef struct flatconv_activation {
     int32_t kind;
     double a;

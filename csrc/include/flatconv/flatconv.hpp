@@ -82,11 +82,22 @@ enum class Algorithm {
     direct,     // rows of pixels convolved without a region matrix: for few output channels, and for groups of few
 };
 
-/// What becomes of each output, last of all; a NaN stays one.
+/// What becomes of each output, last of all; a NaN stays one. Its bits are the same everywhere too.
 struct Activation {
-    enum Kind : int { none, relu, relu6, clip };
+    enum Kind : int {
+        none,
+        relu,
+        relu6,
+        clip,
+        leaky_relu,  // x, but a · x below zero
+        sigmoid,     // 1 / (1 + e^−x)
+        tanh,
+        silu,       // x · sigmoid(x)
+        gelu,       // x · Φ(x), with Φ the distribution function of the normal distribution
+        hardswish,  // x · relu6(x + 3) / 6
+    };
     Kind kind = none;
-    double a = 0;  // clip: the least, converted to the problem's dtype
+    double a = 0;  // clip: the least; leaky_relu: the slope; converted to the problem's dtype
     double b = 0;  // clip: the most, not less than `a`
 };
 

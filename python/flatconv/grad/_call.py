@@ -12,6 +12,7 @@ from flatconv._arguments import (
     amounts,
     byte_limit,
     choice,
+    flag,
     integer,
     padding_mode_name,
     per_axis,
@@ -33,6 +34,7 @@ class Geometry(NamedTuple):
     dilation: Any
     groups: Any
     padding_mode: Any
+    channels_last: Any = False
     transposed: bool = False
     output_padding: Any = 0
 
@@ -46,6 +48,7 @@ class Geometry(NamedTuple):
             padding_mode_name(self.padding_mode),
             self.transposed,
             per_axis("output_padding", self.output_padding, rank),
+            flag("channels_last", self.channels_last),
         )
 
     def check_shapes(self, rank: int, x: tuple[int, ...], weight: tuple[int, ...], name: str) -> None:
@@ -53,10 +56,11 @@ class Geometry(NamedTuple):
         axes = "(in, out, " if self.transposed else "(out, in, "
         check_ranks(rank, x, weight, name, axes)
         groups = integer("groups", self.groups)
+        channels_last = flag("channels_last", self.channels_last)
         if self.transposed:
-            check_transposed_channels(rank, x, weight, groups, name)
-        elif len(x) > rank and x[-rank - 1] != weight[1] * groups:
-            check_channels(rank, x, weight, groups, name)
+            check_transposed_channels(rank, x, weight, groups, name, channels_last=channels_last)
+        elif len(x) > rank and x[-1 if channels_last else -rank - 1] != weight[1] * groups:
+            check_channels(rank, x, weight, groups, name, channels_last=channels_last)
 
 
 class Run(NamedTuple):
@@ -92,7 +96,7 @@ def weight_gradient(rank: int, x: Any, size: Any, grad_output: Any, geometry: Ge
     return _core.conv_weight_gradient(x, size, grad_output, *geometry.described(rank), *run.described(x.dtype))
 
 
-def bias_gradient(rank: int, grad_output: Any, threads: Any) -> NDArray[Any]:
+def bias_gradient(rank: int, grad_output: Any, channels_last: Any, threads: Any) -> NDArray[Any]:
     """The gradient with respect to the bias: that of a weight of one element which meets nothing but ones."""
     (grad_output,) = promoted(1, grad_output=grad_output)
     shape = grad_output.shape
@@ -104,11 +108,15 @@ def bias_gradient(rank: int, grad_output: Any, threads: Any) -> NDArray[Any]:
         return gradient
     if not rank <= len(shape) <= rank + 2:
         raise ValueError(f"grad_output must have {rank} to {rank + 2} dimensions, got grad_output.shape = {shape}")
-    channels = shape[-rank - 1 : -rank]
-    spatial = shape[-rank:]
+    if flag("channels_last", channels_last) and len(shape) > rank:
+        grad_output = np.moveaxis(grad_output, -1, -rank - 1)
+    channels = grad_output.shape[-rank - 1 : -rank]
+    spatial = grad_output.shape[-rank:]
     if 0 in spatial:
         raise ValueError(f"grad_output.shape = {shape} has no positions")
-    ones = np.broadcast_to(np.ones((), grad_output.dtype), (*shape[: -rank - 1], *(1 for _ in channels), *spatial))
+    ones = np.broadcast_to(
+        np.ones((), grad_output.dtype), (*grad_output.shape[: -rank - 1], *(1 for _ in channels), *spatial)
+    )
     size = (*channels, *(1 for _ in channels), *(1 for _ in spatial))
     geometry = Geometry(1, 0, 1, 1, "zeros").described(rank)
     run = Run(None, threads, "auto", None).described(grad_output.dtype)

@@ -23,6 +23,7 @@ def conv2d_input(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -40,6 +41,9 @@ def conv2d_input(
         The gradient with respect to the output, in its shape.
     stride, padding, dilation, groups, padding_mode
         Those of the convolution.
+    channels_last : bool, default False
+        Whether the channels of the input, of the output and of their gradients are their last axis. The weight's axes
+        are the same as ever.
     out, threads, algorithm, workspace_limit
         As in `conv2d`.
 
@@ -76,7 +80,7 @@ def conv2d_input(
            [2., 4., 2.],
            [1., 2., 1.]])
     """
-    geometry = Geometry(stride, padding, dilation, groups, padding_mode)
+    geometry = Geometry(stride, padding, dilation, groups, padding_mode, channels_last)
     return input_gradient(2, input_size, weight, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -91,6 +95,7 @@ def conv1d_input(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -102,7 +107,7 @@ def conv1d_input(
     >>> grad.conv1d_input((4,), np.array([1.0, 10.0]), np.ones(3))
     array([ 1., 11., 11., 10.])
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, padding_mode)
+    geometry = Geometry(stride, padding, dilation, groups, padding_mode, channels_last)
     return input_gradient(1, input_size, weight, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -117,6 +122,7 @@ def conv3d_input(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -129,7 +135,7 @@ def conv3d_input(
     >>> grad.conv3d_input((2, 4, 4, 4), weight, grad_y).max()
     np.float64(64.0)
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, padding_mode)
+    geometry = Geometry(stride, padding, dilation, groups, padding_mode, channels_last)
     return input_gradient(3, input_size, weight, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -143,6 +149,7 @@ def conv2d_weight(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -160,6 +167,9 @@ def conv2d_weight(
         The gradient with respect to the output, in its shape.
     stride, padding, dilation, groups, padding_mode
         Those of the convolution.
+    channels_last : bool, default False
+        Whether the channels of the input, of the output and of their gradients are their last axis. The weight's axes
+        are the same as ever.
     out, threads, algorithm, workspace_limit
         As in `conv2d`.
 
@@ -192,7 +202,7 @@ def conv2d_weight(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    geometry = Geometry(stride, padding, dilation, groups, padding_mode)
+    geometry = Geometry(stride, padding, dilation, groups, padding_mode, channels_last)
     return weight_gradient(2, input, weight_size, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -207,6 +217,7 @@ def conv1d_weight(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -218,7 +229,7 @@ def conv1d_weight(
     >>> grad.conv1d_weight(np.array([1.0, 2.0, 3.0, 4.0]), (2,), np.ones(3))
     array([6., 9.])
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, padding_mode)
+    geometry = Geometry(stride, padding, dilation, groups, padding_mode, channels_last)
     return weight_gradient(1, input, weight_size, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -233,6 +244,7 @@ def conv3d_weight(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -244,17 +256,19 @@ def conv3d_weight(
     >>> grad.conv3d_weight(np.ones((2, 4, 4, 4)), (8, 2, 3, 3, 3), np.ones((8, 2, 2, 2))).max()
     np.float64(8.0)
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, padding_mode)
+    geometry = Geometry(stride, padding, dilation, groups, padding_mode, channels_last)
     return weight_gradient(3, input, weight_size, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
-def conv2d_bias(grad_output: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+def conv2d_bias(grad_output: ArrayLike, *, channels_last: bool = False, threads: int | None = None) -> NDArray[Any]:
     """Two-dimensional convolution, transposed or not: the gradient with respect to the bias.
 
     Parameters
     ----------
     grad_output : array_like, shape (N, C_out, *spatial), (C_out, *spatial) or (*spatial)
         The gradient with respect to the output.
+    channels_last : bool, default False
+        Whether the channels are its last axis.
     threads : int, optional
         As in `conv2d`.
 
@@ -284,26 +298,26 @@ def conv2d_bias(grad_output: ArrayLike, *, threads: int | None = None) -> NDArra
     >>> grad.conv2d_bias(np.ones((4, 2, 5, 5)))
     array([100., 100.])
     """
-    return bias_gradient(2, grad_output, threads)
+    return bias_gradient(2, grad_output, channels_last, threads)
 
 
 @documented_like(conv2d_bias, 1)
-def conv1d_bias(grad_output: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+def conv1d_bias(grad_output: ArrayLike, *, channels_last: bool = False, threads: int | None = None) -> NDArray[Any]:
     """
     >>> import numpy as np
     >>> from flatconv import grad
     >>> grad.conv1d_bias(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([3., 7.])
     """  # noqa: D205, D400 (the rest is the model's)
-    return bias_gradient(1, grad_output, threads)
+    return bias_gradient(1, grad_output, channels_last, threads)
 
 
 @documented_like(conv2d_bias, 3)
-def conv3d_bias(grad_output: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+def conv3d_bias(grad_output: ArrayLike, *, channels_last: bool = False, threads: int | None = None) -> NDArray[Any]:
     """
     >>> import numpy as np
     >>> from flatconv import grad
     >>> grad.conv3d_bias(np.ones((4, 2, 5, 5, 5)))
     array([500., 500.])
     """  # noqa: D205, D400 (the rest is the model's)
-    return bias_gradient(3, grad_output, threads)
+    return bias_gradient(3, grad_output, channels_last, threads)

@@ -23,6 +23,7 @@ def conv_transpose2d_input(
     groups: int = 1,
     dilation: PerAxis = 1,
     *,
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -40,6 +41,9 @@ def conv_transpose2d_input(
         The gradient with respect to the output, in its shape.
     stride, padding, output_padding, groups, dilation
         Those of the transposed convolution.
+    channels_last : bool, default False
+        Whether the channels of the input, of the output and of their gradients are their last axis. The weight's axes
+        are the same as ever.
     out, threads, algorithm, workspace_limit
         As in `conv2d`.
 
@@ -65,7 +69,7 @@ def conv_transpose2d_input(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    geometry = Geometry(stride, padding, dilation, groups, "zeros", True, output_padding)
+    geometry = Geometry(stride, padding, dilation, groups, "zeros", channels_last, True, output_padding)
     return input_gradient(2, input_size, weight, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -80,6 +84,7 @@ def conv_transpose1d_input(
     groups: int = 1,
     dilation: PerAxis = 1,
     *,
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -91,7 +96,7 @@ def conv_transpose1d_input(
     >>> grad.conv_transpose1d_input((2,), np.array([1.0, 10.0]), np.array([1.0, 2.0, 3.0]))
     array([21., 32.])
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, "zeros", True, output_padding)
+    geometry = Geometry(stride, padding, dilation, groups, "zeros", channels_last, True, output_padding)
     return input_gradient(1, input_size, weight, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -106,6 +111,7 @@ def conv_transpose3d_input(
     groups: int = 1,
     dilation: PerAxis = 1,
     *,
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -118,7 +124,7 @@ def conv_transpose3d_input(
     >>> grad.conv_transpose3d_input((2, 4, 4, 4), weight, grad_y).max()
     np.float64(216.0)
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, "zeros", True, output_padding)
+    geometry = Geometry(stride, padding, dilation, groups, "zeros", channels_last, True, output_padding)
     return input_gradient(3, input_size, weight, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -132,6 +138,7 @@ def conv_transpose2d_weight(
     groups: int = 1,
     dilation: PerAxis = 1,
     *,
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -149,6 +156,9 @@ def conv_transpose2d_weight(
         The gradient with respect to the output, in its shape.
     stride, padding, output_padding, groups, dilation
         Those of the transposed convolution.
+    channels_last : bool, default False
+        Whether the channels of the input, of the output and of their gradients are their last axis. The weight's axes
+        are the same as ever.
     out, threads, algorithm, workspace_limit
         As in `conv2d`.
 
@@ -178,7 +188,7 @@ def conv_transpose2d_weight(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    geometry = Geometry(stride, padding, dilation, groups, "zeros", True, output_padding)
+    geometry = Geometry(stride, padding, dilation, groups, "zeros", channels_last, True, output_padding)
     return weight_gradient(2, input, weight_size, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -193,6 +203,7 @@ def conv_transpose1d_weight(
     groups: int = 1,
     dilation: PerAxis = 1,
     *,
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -204,7 +215,7 @@ def conv_transpose1d_weight(
     >>> grad.conv_transpose1d_weight(np.ones(2), (2,), np.array([1.0, 2.0, 3.0]))
     array([3., 5.])
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, "zeros", True, output_padding)
+    geometry = Geometry(stride, padding, dilation, groups, "zeros", channels_last, True, output_padding)
     return weight_gradient(1, input, weight_size, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
 
 
@@ -219,6 +230,7 @@ def conv_transpose3d_weight(
     groups: int = 1,
     dilation: PerAxis = 1,
     *,
+    channels_last: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     algorithm: str = "auto",
@@ -230,5 +242,5 @@ def conv_transpose3d_weight(
     >>> grad.conv_transpose3d_weight(np.ones((2, 4, 4, 4)), (2, 8, 3, 3, 3), np.ones((8, 6, 6, 6))).max()
     np.float64(64.0)
     """  # noqa: D205, D400 (the rest is the model's)
-    geometry = Geometry(stride, padding, dilation, groups, "zeros", True, output_padding)
+    geometry = Geometry(stride, padding, dilation, groups, "zeros", channels_last, True, output_padding)
     return weight_gradient(3, input, weight_size, grad_output, geometry, Run(out, threads, algorithm, workspace_limit))
