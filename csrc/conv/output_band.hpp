@@ -76,6 +76,23 @@ class OutputBand {
         }
     }
 
+    /// Finishes rows whose sums are in the same order, one row of `rows` channels for each pixel. `in_rows` is whether
+    /// the plan found y so; else `row_memory` has room for the sums as rows of pixels.
+    void finish_channels(const Kernels<T>& kernels, const T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
+                         std::int64_t rows, bool in_rows, T* row_memory) const {
+        const std::int64_t pixels = box_.pixels();
+        if (in_rows) {
+            const Epilogue<T> part = epilogue(row, 0);
+            kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part});
+        } else if (has_channels_innermost()) {
+            finish_pixels(kernels, sums, sums_stride, row, rows);
+        } else {
+            kernels.transpose({sums, sums_stride, pixels, rows, row_memory, std::ptrdiff_t(pixels), nullptr});
+            for (std::int64_t r = 0; r < rows; ++r)
+                scatter(row + r, row_memory + r * pixels, std::ptrdiff_t(box_.size[2]));
+        }
+    }
+
     bool has_residual() const { return residual_ != nullptr; }
 
     /// Finishes the sums of one row and brings them to y, wherever its pixels lie. Lines of pixels are `sums_stride`
