@@ -77,3 +77,25 @@ def test_the_depth_loop_keeps_its_accumulators_in_registers(isa: str) -> None:
         assert not [text for text in depth_loop if stack.search(text)], f"{name[0]} spills"
         found.add((name[1], name[2], rows, vectors))
     assert found == tiles_of(isa)
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avx512"] if platform.machine() == "x86_64" else ["neon"])
+def test_the_taps_of_channels_each_for_itself_keep_their_sums_in_registers(isa: str) -> None:
+    multiply_add, stack = (re.compile(pattern) for pattern in PATTERNS[isa])
+    found = set()
+    for function in disassembly().split("\n\n"):
+        name = re.match(
+            rf".*convolve_columns<[^>]*?({isa}\w+), [^>]*?(\w+Taps)(?:<(\d), (\d)>)?, (\d)>",
+            function.lstrip(),
+            re.IGNORECASE,
+        )
+        if not name:
+            continue
+        taps = min((body for body in loops(function) if any(map(multiply_add.match, body))), key=len)
+        columns, step, pixels = (int(number or 1) for number in name.groups()[2:])
+        assert sum(bool(multiply_add.match(text)) for text in taps) == columns * pixels
+        assert not [text for text in taps if stack.search(text)], f"{name[0]} spills"
+        found.add((name[1], name[2], columns, step, pixels))
+    ways = {("AnyTaps", 1, 1), *(("RowsOfTaps", columns, step) for columns in (3, 5, 7) for step in (1, 2))}
+    types = {name for name, *_ in tiles_of(isa)}
+    assert found == {(name, *way, pixels) for name in types for way in ways for pixels in range(1, 9)}

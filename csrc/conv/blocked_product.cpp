@@ -4,9 +4,11 @@
 // `im2col` lays each band of the region matrix out in contiguous memory. `implicit` computes the same product, but
 // packs only the vectors of pixels that cross the end of a row; the others it reads from the padded band, or for 1×1
 // kernels from the image itself. `channels` turns the product around: lanes lie across output channels, for which the
-// weights are packed into panels, and pixels are read one by one. `direct` is for few output channels: it makes no
-// region matrix at all, and shares each row of a band among the rows of the kernel.
+// weights are packed into panels, and pixels are read one by one; where groups have a single input channel each, lanes
+// lie across many groups, and pixels are vectors as well. `direct` is for few output channels: it makes no region
+// matrix at all, and shares each row of a band among the rows of the kernel.
 #include "conv/channel_product.hpp"
+#include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
 #include "conv/operands.hpp"
 #include "conv/pixel_product.hpp"
@@ -46,6 +48,19 @@ struct AcrossChannels {
                std::to_string(kernels.panel_rows[kernels.panel_vectors - 1]) + " × " +
                std::to_string(kernels.panel_vectors * kernels.lanes) + ", pixels read from " +
                (blocking.in_place ? "the image" : "padded bands");
+    }
+};
+
+template <typename T>
+struct Channelwise {
+    using Blocking = ChannelwiseBlocking<T>;
+    using Workspace = ChannelwiseWorkspace<T>;
+    using Task = ChannelwiseTask<T>;
+    static WeightOrder weight_order(const Blocking&) { return WeightOrder::panels; }
+
+    static std::string describe(const Blocking& blocking) {
+        return "lanes across the channels of " + std::to_string(blocking.kernels.lanes) +
+               " groups, pixels read from padded bands";
     }
 };
 
@@ -127,7 +142,10 @@ const ConvAlgorithm implicit_algorithm = {Algorithm::implicit, "implicit", [](co
                                               return make_plan<AcrossPixels>(request, Packing::crossing);
                                           }};
 const ConvAlgorithm channels_algorithm = {
-    Algorithm::channels, "channels", [](const PlanRequest& request) { return make_plan<AcrossChannels>(request); }};
+    Algorithm::channels, "channels", [](const PlanRequest& request) {
+        const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
+        return each_for_itself ? make_plan<Channelwise>(request) : make_plan<AcrossChannels>(request);
+    }};
 const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct",
                                         [](const PlanRequest& request) { return make_plan<Directly>(request); }};
 

@@ -113,38 +113,8 @@ class ChannelTask {
     }
 
     void finish_panel(std::int64_t row) {
-        const std::int64_t pixels = task_.box.pixels();
-        const std::int64_t rows = std::min(blocking_.panels.width, task_.rows - row);
-        T* sums = workspace_.sums + row;
-        const Epilogue<T> epilogue = y_.epilogue(row, 0);
-        if (blocking_.transposes) {
-            blocking_.kernels.transpose({sums, sums_stride(), pixels, rows, y_.row(row), y_.row_stride(), &epilogue});
-        } else if (y_.has_channels_innermost()) {
-            if (blocking_.half) {
-                y_.store_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
-            } else {
-                y_.finish_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
-            }
-        } else if (blocking_.half && y_.is_one_line()) {
-            // What is transposed is still in the first-level cache when it is rounded.
-            constexpr std::int64_t at_once = 64;
-            for (std::int64_t p = 0; p < pixels; p += at_once) {
-                const std::int64_t cols = std::min(at_once, pixels - p);
-                blocking_.kernels.transpose({sums + p * sums_stride(), sums_stride(), cols, rows, workspace_.rows,
-                                             std::ptrdiff_t(cols), &epilogue});
-                y_.store_line(blocking_.kernels, row, rows, p, cols, workspace_.rows, std::ptrdiff_t(cols));
-            }
-        } else {
-            blocking_.kernels.transpose({sums, sums_stride(), pixels, rows, workspace_.rows, std::ptrdiff_t(pixels),
-                                         blocking_.half ? &epilogue : nullptr});
-            const auto line = std::ptrdiff_t(task_.box.size[2]);
-            if (blocking_.half) {
-                return y_.store_rows(blocking_.kernels, row, rows, workspace_.rows, std::ptrdiff_t(pixels), line);
-            }
-            for (std::int64_t r = 0; r < rows; ++r) {
-                y_.scatter(blocking_.kernels, row + r, workspace_.rows + r * pixels, line);
-            }
-        }
+        y_.finish_channels(blocking_.kernels, workspace_.sums + row, sums_stride(), row,
+                           std::min(blocking_.panels.width, task_.rows - row), blocking_.transposes, workspace_.rows);
     }
 
     const ChannelBlocking<T>& blocking_;

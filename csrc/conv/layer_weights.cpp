@@ -50,7 +50,9 @@ namespace {
 template <typename T>
 Checked packed_elements(const WeightSizes& sizes, const Kernels<T>& kernels) {
     const Checked rows = Checked(sizes.rows()) * packed_row_stride<T>(sizes.depth());
-    const Checked panels = Checked(round_up(sizes.out_channels, kernels.lanes)) * sizes.groups * sizes.depth();
+    const WeightSizes in_panels = panel_sizes(sizes);
+    const Checked panels =
+        Checked(round_up(in_panels.out_channels, kernels.lanes)) * in_panels.groups * in_panels.depth();
     return rows + panels + sizes.rows();
 }
 
@@ -58,6 +60,14 @@ Checked packed_elements(const WeightSizes& sizes, const Kernels<T>& kernels) {
 template <typename T>
 T* writable(const std::byte* place) {
     return reinterpret_cast<T*>(const_cast<std::byte*>(place));
+}
+
+/// Packed rows as the array that they are.
+template <typename T>
+ConstArray in_rows(const WeightSizes& sizes, const std::byte* rows) {
+    ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, std::int64_t(sizeof(T)));
+    strides[0] = packed_row_stride<T>(sizes.depth()) * std::int64_t(sizeof(T));
+    return {rows, strides};
 }
 
 }  // namespace
@@ -75,7 +85,8 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
         PackedWeights at{};
         at.kernels = &kernels;
         at.rows = take(sizes.rows() * packed_row_stride<T>(sizes.depth()));
-        at.panels = take(sizes.groups * PanelLayout(sizes, kernels_of<T>(kernels)).group_elements());
+        const WeightSizes in_panels = panel_sizes(sizes);
+        at.panels = take(in_panels.groups * PanelLayout(in_panels, kernels_of<T>(kernels)).group_elements());
         at.bias = bias;
         parts_.push_back(at);
     }
@@ -98,22 +109,24 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
     pack_bias(shape, half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const WeightSizes& all = parts[i].sizes;
-        const PanelLayout layout(all, kernels);
         const std::ptrdiff_t stride = packed_row_stride<T>(all.depth());
         T* row = writable<T>(parts_[i].rows);
         for (std::int64_t group = 0; group < all.groups; ++group) {
             const auto [sizes, weight, group_stride] = parts[i].of_group(group);
             for (std::int64_t r = 0; r < sizes.out_channels; ++r, row += stride) pack_row(half, sizes, weight, r, row);
+        }
+        // From the rows, because those of different groups may lie anywhere in the caller's array.
+        const ConstArray rows = in_rows<T>(all, parts_[i].rows);
+        const WeightSizes sizes = panel_sizes(all);
+        const PanelLayout layout(sizes, kernels);
+        for (std::int64_t group = 0; group < sizes.groups; ++group) {
             for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                pack_panel(kernels, half, sizes, weight, 0, panel, 0, layout.depth,
+                pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth,
                            writable<T>(parts_[i].panels) + layout.at(group, panel));
             }
         }
     }
-    const WeightSizes& sizes = parts.front().sizes;
-    ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, sizeof(T));
-    strides[0] = packed_row_stride<T>(sizes.depth()) * std::int64_t(sizeof(T));
-    weight_ = {parts_.front().rows, strides};
+    weight_ = in_rows<T>(parts.front().sizes, parts_.front().rows);
     bias_ = {parts_.front().bias, {shape.parts * std::int64_t(sizeof(T))}};
     return {};
 }

@@ -31,8 +31,9 @@ struct OperandWorkspace {
         if (request.weights == WeightForm::packed) return;
         const WeightSizes sizes = weight_sizes(request.shape);
         if (order == WeightOrder::panels) {
-            const PanelLayout layout(sizes, kernels_of<T>(*request.kernels));
-            weights = carver.take<T>(std::size_t(sizes.groups * layout.group_elements()));
+            const WeightSizes in_panels = panel_sizes(sizes);
+            const PanelLayout layout(in_panels, kernels_of<T>(*request.kernels));
+            weights = carver.take<T>(std::size_t(in_panels.groups * layout.group_elements()));
         } else if (order == WeightOrder::rows && request.weights == WeightForm::strided) {
             weights = carver.take<T>(std::size_t(sizes.rows()) * std::size_t(packed_row_stride<T>(sizes.depth())));
         }
@@ -73,12 +74,13 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     pack_bias(request.shape, half_kernels<T>(request), arrays.bias, sizes.rows(), own.bias);
     if (order == WeightOrder::panels) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
-        const PanelLayout layout(sizes, kernels);
+        const WeightSizes in_panels = panel_sizes(sizes);
+        const PanelLayout layout(in_panels, kernels);
         parallel::for_each_task(
-            runtime.executor, participants, sizes.groups * layout.panels(),
+            runtime.executor, participants, in_panels.groups * layout.panels(),
             [&](int, std::int64_t task) {
                 const std::int64_t group = task / layout.panels(), panel = task % layout.panels();
-                pack_panel(kernels, half, sizes, arrays.weight, group, panel, 0, layout.depth,
+                pack_panel(kernels, half, in_panels, arrays.weight, group, panel, 0, layout.depth,
                            own.weights + layout.at(group, panel));
             },
             &runtime.cancellation);

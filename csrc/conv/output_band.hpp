@@ -119,6 +119,38 @@ class OutputBand {
         }
     }
 
+    /// Finishes rows whose sums are in the same order, one row of `rows` channels for each pixel. `in_rows` is whether
+    /// the plan found y so; else `row_memory` has room for the sums as rows of pixels.
+    void finish_channels(const Kernels<T>& kernels, T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
+                         std::int64_t rows, bool in_rows, T* row_memory) const {
+        const std::int64_t pixels = box_.pixels();
+        const Epilogue<T> part = epilogue(row, 0);
+        if (in_rows) {
+            kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part});
+        } else if (has_channels_innermost()) {
+            if (half_) {
+                store_pixels(kernels, sums, sums_stride, row, rows);
+            } else {
+                finish_pixels(kernels, sums, sums_stride, row, rows);
+            }
+        } else if (half_ && is_one_line()) {
+            // What is transposed is still in the first-level cache when it is rounded.
+            constexpr std::int64_t at_once = 64;
+            for (std::int64_t p = 0; p < pixels; p += at_once) {
+                const std::int64_t cols = std::min(at_once, pixels - p);
+                kernels.transpose(
+                    {sums + p * sums_stride, sums_stride, cols, rows, row_memory, std::ptrdiff_t(cols), &part});
+                store_line(kernels, row, rows, p, cols, row_memory, std::ptrdiff_t(cols));
+            }
+        } else {
+            kernels.transpose(
+                {sums, sums_stride, pixels, rows, row_memory, std::ptrdiff_t(pixels), half_ ? &part : nullptr});
+            const auto line = std::ptrdiff_t(box_.size[2]);
+            if (half_) return store_rows(kernels, row, rows, row_memory, std::ptrdiff_t(pixels), line);
+            for (std::int64_t r = 0; r < rows; ++r) scatter(kernels, row + r, row_memory + r * pixels, line);
+        }
+    }
+
     bool has_residual() const { return residual_ != nullptr; }
 
     /// Whether all pixels of the box are as far apart as two neighbours, in y and in the residual.

@@ -37,6 +37,13 @@ inline WeightSizes weight_sizes(const ConvShape& shape) noexcept {
     return {shape.groups, shape.out_channels, shape.in_channels, shape.kernel};
 }
 
+/// The sizes that panels are made for: groups of a single input channel each are one group, so that lanes lie across
+/// the channels of many of them.
+inline WeightSizes panel_sizes(const WeightSizes& sizes) noexcept {
+    if (sizes.in_channels != 1) return sizes;
+    return {1, sizes.rows(), 1, sizes.kernel};
+}
+
 /// Whether the array can be read as rows where it lies: each row dense, and everything aligned to elements.
 template <typename T>
 bool lies_in_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept;

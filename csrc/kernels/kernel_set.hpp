@@ -161,6 +161,35 @@ struct DirectTile {
     ptrdiff_t residual_row_stride;
 };
 
+/// Some pixels of a vector of channels on their way into a band of which each pixel is such a vector: pixel p goes to
+/// to + targets[p]. Lanes without a channel become zeros.
+template <typename T>
+struct PixelSpread {
+    const T* const* channel;  // where the first pixel of each of them lies
+    int channels;
+    ptrdiff_t channels_step;  // 1: they are neighbours. 0: they lie anywhere
+    ptrdiff_t pixel_step;
+    int64_t pixels;
+    T* to;
+    const ptrdiff_t* targets;
+};
+
+/// Rows of pixels, each a vector of channels that are convolved each for itself. In the band a position is such a
+/// vector, and so is a pixel in `sums`, whose rows follow each other.
+template <typename T>
+struct ChannelwisePlane {
+    const T* band;
+    int64_t row_step, pixel_step;  // from a row or a pixel to the next, in positions of the band
+    const ptrdiff_t* offsets;      // where each depth finds the first pixel, in elements
+    int64_t depth;
+    int64_t kernel_columns;  // depth is rows of so many neighbouring positions; or 0, for anything
+    const T* weights;        // a vector for each depth
+    ptrdiff_t weights_stride;
+    int64_t rows, cols;
+    T* sums;
+    bool accumulate;  // they hold the sums of the earlier depth blocks
+};
+
 /// The rows of the largest direct tile, by its channels - 1.
 inline constexpr int max_direct_channels = 4;
 inline constexpr int direct_rows[max_direct_channels] = {3, 2, 2, 1};
@@ -186,6 +215,9 @@ struct Kernels {
     /// Direct tiles have at most direct_cols columns, a multiple of lanes.
     int direct_cols;
     void (*convolve)(const DirectTile<T>&);
+
+    void (*spread_pixels)(const PixelSpread<T>&);
+    void (*convolve_channelwise)(const ChannelwisePlane<T>&);
 
     void (*pack_vector)(const VectorPacking<T>&);
     void (*transpose)(const Transposition<T>&);

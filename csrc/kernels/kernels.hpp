@@ -26,6 +26,7 @@
 
 #include "kernels/bend.hpp"
 #include "kernels/byte_kernels.hpp"
+#include "kernels/channelwise_kernel.hpp"
 #include "kernels/direct_kernel.hpp"
 #include "kernels/half_kernels.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -65,6 +66,8 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.multiply_panel = multiply<Isa, PanelVectors>;
     kernels.direct_cols = Isa::lanes * Isa::direct_vectors;
     kernels.convolve = convolve<Isa>;
+    kernels.spread_pixels = spread_pixels<Isa>;
+    kernels.convolve_channelwise = convolve_channelwise<Isa>;
     kernels.pack_vector = pack_vector<Isa>;
     kernels.transpose = transpose<Isa>;
     kernels.finish_rows = finish_rows<Isa>;

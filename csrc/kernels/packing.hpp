@@ -92,12 +92,30 @@ FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& 
     });
 }
 
+/// Few last rows, which are not worth a block: one by one.
+template <typename Isa>
+FLATCONV_INLINE void transpose_rows(const Transposition<typename Isa::Scalar>& t, int64_t row, int64_t col) {
+    using Scalar = typename Isa::Scalar;
+    for (; row < t.rows; ++row) {
+        typename Isa::Vector out = Isa::load(t.from + row * t.from_stride + col);
+        if (t.epilogue) out = finish<Isa>(out, Isa::load(t.epilogue->bias + col), nullptr, Isa::lanes, *t.epilogue);
+        Scalar lane[Isa::lanes];
+        Isa::store(lane, out);
+        for (int l = 0; l < Isa::lanes; ++l) t.to[(col + l) * t.to_stride + row] = lane[l];
+    }
+}
+
 template <typename Isa>
 void transpose(const Transposition<typename Isa::Scalar>& t) {
+    const bool residual = t.epilogue && t.epilogue->residual;
     for (int64_t col = 0; col < t.cols; col += Isa::lanes) {
         int64_t row = 0;
         if (col + Isa::lanes <= t.cols) {
             for (; row + Isa::lanes <= t.rows; row += Isa::lanes) transpose_block<Isa, true>(t, row, col);
+            if (t.rows - row <= 2 && !residual) {
+                transpose_rows<Isa>(t, row, col);
+                continue;
+            }
         }
         for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, col);
         const int64_t done = t.cols - col < Isa::lanes ? t.cols - col : Isa::lanes;

@@ -1,0 +1,142 @@
+// What the convolution of groups of a single input channel, with lanes across the channels of many groups, decides
+// before it touches an element, and the memory that it takes.
+#ifndef FLATCONV_CONV_CHANNELWISE_BLOCKING_HPP
+#define FLATCONV_CONV_CHANNELWISE_BLOCKING_HPP
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+#include "conv/band_plan.hpp"
+#include "gemm/gemm.hpp"
+
+namespace flatconv {
+
+template <typename T>
+struct ChannelwiseBlocking {
+    explicit ChannelwiseBlocking(const PlanRequest& request)
+        : kernels(kernels_of<T>(*request.kernels)),
+          half(half_kernels<T>(request)),
+          shape(one_group(request.shape)),
+          band_shape(without_gaps(shape)),
+          multiplier(request.shape.out_channels),
+          panels(panel_sizes(weight_sizes(request.shape)), kernels),
+          weights(request.weights),
+          x_aligned(request.x_aligned),
+          x_pixels_dense(request.x_pixels_dense),
+          spreads(request.x_aligned && shape.padding_mode == PaddingMode::zeros),
+          y_in_rows(request.y_in_rows),
+          block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
+          bands(plan_bands(shape, {kernels.lanes, kernels.lanes},
+                           std::min<std::int64_t>(request.band_bytes, most_band_bytes) / std::int64_t(sizeof(T)),
+                           request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
+          layout(band_shape, band_box({{0, 0, 0}, bands.box}).size),
+          vectors_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box, kernels.lanes).cycles))),
+          participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
+
+    const Kernels<T>& kernels;
+    const HalfKernels<T>* const half;  // that x and y hold, or null
+    const ConvShape shape;             // all output channels are of one group
+    /// Where a stride leaves no gaps, the band has a position for every coordinate, of which the pixels are those at a
+    /// distance.
+    const ConvShape band_shape;
+    const std::int64_t multiplier;  // output channels of each input channel
+    const PanelLayout panels;
+    const WeightForm weights;
+    const bool x_aligned;
+    const bool x_pixels_dense;
+    const bool spreads;  // pixels go from the image straight to their places in the band
+    const bool y_in_rows;
+    const std::int64_t block;  // of depth
+    const BandPlan bands;
+    const BandLayout layout;              // of pixels, each of which is a vector of channels
+    const std::int64_t vectors_per_poll;  // a question to the application is not free, and a vector may be quick
+    const int participants;
+
+    std::int64_t tasks() const { return bands.tasks; }
+
+    double cycles() const {
+        if (weights == WeightForm::packed) return bands.cycles;
+        return bands.cycles + 2 * cost::finish * double(shape.out_channels) * double(shape.depth) / participants;
+    }
+
+    /// From a pixel to the next along an axis, in positions of the band.
+    std::int64_t step(std::size_t axis) const { return shape.stride[axis] / band_shape.stride[axis]; }
+
+    /// A box of the output as one of the positions of `band_shape`.
+    PixelBox band_box(PixelBox box) const {
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            box.first[axis] *= step(axis);
+            box.size[axis] = (box.size[axis] - 1) * step(axis) + 1;
+        }
+        return box;
+    }
+
+    /// Of kernel rows that read neighbouring positions in every block of depth; or 0.
+    std::int64_t kernel_columns() const {
+        const bool neighbours = shape.dilation[2] == 1 && band_shape.stride[2] == 1 && !shape.mirrored;
+        return neighbours && shape.depth <= block ? shape.kernel[2] : 0;
+    }
+
+  private:
+    /// A band and its sums are read again at once: they should stay in the first-level cache.
+    static constexpr std::int64_t most_band_bytes = 64 * 1024;
+
+    static ConvShape one_group(ConvShape shape) {
+        shape.out_channels *= shape.groups;
+        shape.groups = 1;
+        return shape;
+    }
+
+    static ConvShape without_gaps(ConvShape shape) {
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            if (shape.kernel[axis] >= shape.stride[axis] && shape.dilation[axis] == 1) shape.stride[axis] = 1;
+        }
+        return shape;
+    }
+
+    BandWork work(const Extent& box, std::int64_t rows) const {
+        const auto pixels = double(box[0] * box[1] * box[2]), lines = double(box[0] * box[1]);
+        const double blocks = double(ceil_div(shape.depth, block)), lanes = kernels.lanes;
+        const PaddedSize padded = padded_size(band_shape, band_box({{0, 0, 0}, box}).size);
+        const double run = double(even_tile(box[2], 8)), runs = lines * double(ceil_div(box[2], 8));
+        const double vector = runs * (double(shape.depth) * std::max(8.0, run + 1) + blocks * (cost::tile + 2 * run)) +
+                              cost::finish * lanes * pixels +
+                              (spreads ? cost::finish : 4 * cost::finish) * lanes * padded.elements + 300;
+        return {vector * double(ceil_div(rows, kernels.lanes)),
+                lanes * (padded.elements * (spreads ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};
+    }
+};
+
+/// The memory of one participant.
+template <typename T>
+struct ChannelwiseWorkspace {
+    ImageBlock* blocks;       // of the image in a band
+    T* band;                  // a vector of channels for each position
+    std::ptrdiff_t* targets;  // in the band, of the pixels of all blocks
+    const T** channel;        // of the image, for each lane
+    std::ptrdiff_t* offsets;  // of each depth of the block, in the band
+    T* sums;                  // a vector of channels for each pixel
+    T* rows;                  // the same as rows of pixels, or null
+    T* planes;                // a padded channel for each lane, or null
+
+    ChannelwiseWorkspace(const ChannelwiseBlocking<T>& blocking, Carver& carver) {
+        const auto lanes = std::size_t(blocking.kernels.lanes);
+        const auto positions = std::size_t(blocking.layout.channel_length());
+        const auto pixels = std::size_t(blocking.bands.box[0] * blocking.bands.box[1] * blocking.bands.box[2]);
+        blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
+        band = carver.take<T>(lanes * positions);
+        targets = carver.take<std::ptrdiff_t>(positions);
+        channel = carver.take<const T*>(lanes);
+        offsets = carver.take<std::ptrdiff_t>(std::size_t(blocking.block));
+        sums = carver.take<T>(lanes * pixels);
+        rows = blocking.y_in_rows ? nullptr : carver.take<T>(lanes * pixels);
+        planes = blocking.spreads ? nullptr : carver.take<T>(lanes * positions);
+    }
+
+    void prepare(const ChannelwiseBlocking<T>&) const {}
+};
+
+}  // namespace flatconv
+
+#endif
