@@ -42,12 +42,14 @@ void store(void* data, std::int64_t offset, Number<Stored> number) {
     std::memcpy(static_cast<std::byte*>(data) + offset, &value, sizeof value);
 }
 
-/// visit(value of the type that such arrays hold).
+/// visit(value of the type that such arrays hold, or of the real numbers that their complex ones consist of).
 template <typename Visit>
 void with_stored(DType dtype, const Visit& visit) {
     switch (dtype) {
-        case DType::float32: return visit(float{});
-        case DType::float64: return visit(double{});
+        case DType::float32:
+        case DType::complex64: return visit(float{});
+        case DType::float64:
+        case DType::complex128: return visit(double{});
         case DType::float16: return visit(Float16{});
         case DType::bfloat16: return visit(BFloat16{});
     }
