@@ -102,13 +102,14 @@ class ChannelTask {
         } else {
             weights = operands_.panels + blocking_.panels.at(task_.group, panel) + depth * width;
         }
+        const std::int64_t line = pixels.size[2] * sums_stride();
         multiply<T>(blocking_.kernels, {pixels,
                                         workspace_.offsets,
                                         {weights, workspace_.panel_offsets[vectors - 1]},
                                         vectors,
                                         length,
                                         workspace_.sums + row,
-                                        sums_stride(),
+                                        {pixels.size[1] * line, line, sums_stride()},
                                         depth > 0});
     }
 

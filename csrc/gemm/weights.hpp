@@ -22,26 +22,36 @@ struct WeightRows {
     std::ptrdiff_t stride;  // from one row to the next, in elements
 };
 
-/// The sizes of a weight array.
+/// The sizes of a weight array. Its strides are always (out, in, kernel...), in whatever order they are in memory.
 struct WeightSizes {
     std::int64_t groups;
     std::int64_t out_channels;  // of a group
     std::int64_t in_channels;   // of a group
     Extent kernel;
+    bool in_before_out;  // the array is (groups · in, out of a group, kernel), as transposed convolutions have it
+    /// Where groups count as one here, though their rows lie at no one distance: the output channels of each; else 0.
+    std::int64_t merged_rows = 0;
+
+    /// How far the array's strides lead to an output channel of a group.
+    std::int64_t row_at(const ByteStrides& strides, std::int64_t group, std::int64_t row) const {
+        if (merged_rows > 0) return row / merged_rows * strides[1] + row % merged_rows * strides[0];
+        return group * (in_before_out ? in_channels * strides[1] : out_channels * strides[0]) + row * strides[0];
+    }
 
     std::int64_t rows() const { return groups * out_channels; }
-    std::int64_t depth() const { return in_channels * kernel[0] * kernel[1] * kernel[2]; }
+    std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+    std::int64_t depth() const { return in_channels * taps(); }
 };
 
 inline WeightSizes weight_sizes(const ConvShape& shape) noexcept {
-    return {shape.groups, shape.out_channels, shape.in_channels, shape.kernel};
+    return {shape.groups, shape.out_channels, shape.in_channels, shape.kernel, shape.mirrored, 0};
 }
 
 /// The sizes that panels are made for: groups of a single input channel each are one group, so that lanes lie across
 /// the channels of many of them.
 inline WeightSizes panel_sizes(const WeightSizes& sizes) noexcept {
     if (sizes.in_channels != 1) return sizes;
-    return {1, sizes.rows(), 1, sizes.kernel};
+    return {1, sizes.rows(), 1, sizes.kernel, sizes.in_before_out, sizes.in_before_out ? sizes.out_channels : 0};
 }
 
 /// Whether the array can be read as rows where it lies: each row dense, and everything aligned to elements.
