@@ -28,7 +28,8 @@ struct WeightSizes {
     std::int64_t out_channels;  // of a group
     std::int64_t in_channels;   // of a group
     Extent kernel;
-    bool in_before_out;  // the array is (groups · in, out of a group, kernel), as transposed convolutions have it
+    /// The array is (groups · in, out of a group, kernel), as transposed convolutions have it.
+    bool in_before_out = false;
     /// Where groups count as one here, though their rows lie at no one distance: the output channels of each; else 0.
     std::int64_t merged_rows = 0;
 
