@@ -10,6 +10,8 @@
 #include "conv/direct_product.hpp"
 #include "conv/operands.hpp"
 #include "conv/pixel_product.hpp"
+#include "conv/transposed.hpp"
+#include "conv/transposed_product.hpp"
 
 namespace flatconv {
 
@@ -59,6 +61,21 @@ struct Directly {
     static std::string describe(const Blocking& blocking) {
         return "lanes across pixels, tiles of whole rows from padded bands, " +
                std::to_string(blocking.groups_per_task) + " groups at a time";
+    }
+};
+
+template <typename T>
+struct AcrossChannelsTransposed {
+    using Blocking = TransposedBlocking<T>;
+    using Workspace = TransposedWorkspace<T>;
+    using Task = TransposedTask<T>;
+    static WeightOrder weight_order(const Blocking& blocking) {
+        return blocking.packs_in_tasks ? WeightOrder::none : WeightOrder::panels;
+    }
+
+    static std::string describe(const Blocking& blocking) {
+        return std::to_string(blocking.phases.size()) + (blocking.phases.size() == 1 ? " phase" : " phases together") +
+               ", with lanes across channels";
     }
 };
 
@@ -119,6 +136,12 @@ std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request, Choices... choic
 }
 
 }  // namespace
+
+std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request) {
+    const bool suits = request.dtype == DType::float32 ? TransposedBlocking<float>::suits(request)
+                                                       : TransposedBlocking<double>::suits(request);
+    return suits ? make_plan<AcrossChannelsTransposed>(request) : nullptr;
+}
 
 const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {
                                             return make_plan<AcrossPixels>(request, Packing::all);

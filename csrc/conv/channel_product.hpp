@@ -99,31 +99,20 @@ class ChannelTask {
         } else {
             weights = operands_.panels + blocking_.panels.at(task_.group, panel) + depth * width;
         }
+        const std::int64_t line = pixels.size[2] * sums_stride();
         multiply<T>(blocking_.kernels, {pixels,
                                         workspace_.offsets,
                                         {weights, workspace_.panel_offsets[vectors - 1]},
                                         vectors,
                                         length,
                                         workspace_.sums + row,
-                                        sums_stride(),
+                                        {pixels.size[1] * line, line, sums_stride()},
                                         depth > 0});
     }
 
     void finish_panel(std::int64_t row) {
-        const std::int64_t pixels = task_.box.pixels();
         const std::int64_t rows = std::min(blocking_.panels.width, task_.rows - row);
-        const T* sums = workspace_.sums + row;
-        if (blocking_.transposes) {
-            const Epilogue<T> epilogue = y_.epilogue(row, 0);
-            blocking_.kernels.transpose({sums, sums_stride(), pixels, rows, y_.row(row), y_.row_stride(), &epilogue});
-        } else if (y_.has_channels_innermost()) {
-            y_.finish_pixels(blocking_.kernels, sums, sums_stride(), row, rows);
-        } else {
-            blocking_.kernels.transpose(
-                {sums, sums_stride(), pixels, rows, workspace_.rows, std::ptrdiff_t(pixels), nullptr});
-            for (std::int64_t r = 0; r < rows; ++r)
-                y_.scatter(row + r, workspace_.rows + r * pixels, std::ptrdiff_t(task_.box.size[2]));
-        }
+        y_.finish_panel(blocking_.kernels, workspace_.sums + row, sums_stride(), row, rows, workspace_.rows);
     }
 
     const ChannelBlocking<T>& blocking_;

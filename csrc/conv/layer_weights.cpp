@@ -10,24 +10,14 @@ namespace flatconv {
 /// The weights of one convolution, where they lie in the caller's array.
 struct LayerWeights::Part {
     WeightSizes sizes;
-    ConstArray weight;          // of the first group: (out, in, kernel...)
-    std::int64_t group_stride;  // in bytes
-
-    /// Those of one group as if there were no other.
-    Part of_group(std::int64_t group) const {
-        Part part = *this;
-        part.sizes.groups = 1;
-        part.weight.data = static_cast<const std::byte*>(weight.data) + group * group_stride;
-        return part;
-    }
+    ConstArray weight;  // its strides in the order (out, in, kernel...)
 };
 
 std::vector<LayerWeights::Part> LayerWeights::parts_of(Task task, const ConvShape& shape, const ConstArray& weight) {
-    const std::int64_t group_stride = shape.out_channels * weight.byte_strides[0];
-    if (task == Task::convolution) return {{weight_sizes(shape), weight, group_stride}};
+    if (task == Task::convolution) return {{weight_sizes(shape), weight}};
     std::vector<Part> parts;
     for_each_phase(shape, [&](const Phase& phase) {
-        Part part{weight_sizes(phase.shape_of(shape)), weight, group_stride};
+        Part part{weight_sizes(phase.shape_of(shape)), weight};
         ByteStrides& strides = part.weight.byte_strides;
         std::swap(strides[0], strides[1]);
         std::int64_t first = 0;
@@ -94,15 +84,14 @@ Status LayerWeights::pack(const std::vector<Part>& parts, const KernelSet& set, 
     place<T>(parts, set, memory_.data());
     pack_bias(bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
-        const WeightSizes& all = parts[i].sizes;
-        const PanelLayout layout(all, kernels);
-        const std::ptrdiff_t stride = packed_row_stride<T>(all.depth());
-        T* row = writable<T>(parts_[i].rows);
-        for (std::int64_t group = 0; group < all.groups; ++group) {
-            const auto [sizes, weight, group_stride] = parts[i].of_group(group);
-            for (std::int64_t r = 0; r < sizes.out_channels; ++r, row += stride) pack_row(sizes, weight, r, row);
+        const auto& [sizes, weight] = parts[i];
+        const PanelLayout layout(sizes, kernels);
+        const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
+        T* const rows = writable<T>(parts_[i].rows);
+        for (std::int64_t row = 0; row < sizes.rows(); ++row) pack_row(sizes, weight, row, rows + row * stride);
+        for (std::int64_t group = 0; group < sizes.groups; ++group) {
             for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                pack_panel(kernels, sizes, weight, 0, panel, 0, layout.depth,
+                pack_panel(kernels, sizes, weight, group, panel, 0, layout.depth,
                            writable<T>(parts_[i].panels) + layout.at(group, panel));
             }
         }

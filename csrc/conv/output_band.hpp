@@ -76,6 +76,23 @@ class OutputBand {
         }
     }
 
+    /// Finishes a panel: `sums` has one row of `rows` channels for each pixel. `pixel_rows` has room for as many rows
+    /// of pixels, or is null where the plan found `y_in_rows`.
+    void finish_panel(const Kernels<T>& kernels, const T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
+                      std::int64_t rows, T* pixel_rows) const {
+        const std::int64_t pixels = box_.pixels();
+        if (!pixel_rows) {
+            const Epilogue<T> part = epilogue(row, 0);
+            kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part});
+        } else if (has_channels_innermost()) {
+            finish_pixels(kernels, sums, sums_stride, row, rows);
+        } else {
+            kernels.transpose({sums, sums_stride, pixels, rows, pixel_rows, std::ptrdiff_t(pixels), nullptr});
+            for (std::int64_t r = 0; r < rows; ++r)
+                scatter(row + r, pixel_rows + r * pixels, std::ptrdiff_t(box_.size[2]));
+        }
+    }
+
     bool has_residual() const { return residual_ != nullptr; }
 
     /// Finishes the sums of one row and brings them to y, wherever its pixels lie. Lines of pixels are `sums_stride`

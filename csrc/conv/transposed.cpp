@@ -1,17 +1,13 @@
-// Runs the phases of a transposed convolution as the ordinary convolutions that they are.
-//
-// The weights of all phases are brought into rows first, in one pass over them; a phase then reads x where it lies and
-// writes its outputs where they belong, `stride` apart.
+// Chooses how a transposed convolution is computed: all phases of its output together, or one by one, as the ordinary
+// convolutions that they are. Those read x and the weights where they lie, and write their outputs where they belong,
+// `stride` apart.
 #include "conv/transposed.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/aligned_buffer.hpp"
-#include "base/checked.hpp"
 #include "conv/transposed_phases.hpp"
 #include "gemm/weights.hpp"
 
@@ -23,112 +19,33 @@ struct PhasePlan {
     Phase phase;
     ConvShape shape;
     std::unique_ptr<ConvPlan> plan;
-    std::int64_t weights_at;  // elements before its rows, among the rows of all phases
     std::size_t packed_part;  // of a layer's weights that were packed before
 };
 
-/// The elements [row, row + stride) of a phase are the weights of one of its output channels.
-template <typename T>
-std::int64_t row_stride(const ConvShape& phase) {
-    return packed_row_stride<T>(phase.depth);
-}
-
-/// Brings the weights of all phases into rows: for one output channel of the phases, (in channel, taps).
-template <typename T>
-class PhaseWeights {
-  public:
-    PhaseWeights(const ConvShape& shape, const std::vector<PhasePlan>& phases, const ConstArray& weight,
-                 std::int64_t* tap_offsets, T* rows)
-        : shape_(shape), phases_(phases), weight_(weight), tap_offsets_(tap_offsets), rows_(rows) {
-        const ByteStrides& strides = weight.byte_strides;
-        for (const auto& [phase, part, plan, at, packed] : phases) {
-            const auto& [d, h, w] = phase.axes;
-            for (std::int64_t i = 0; i < d.taps; ++i) {
-                for (std::int64_t j = 0; j < h.taps; ++j) {
-                    for (std::int64_t k = 0; k < w.taps; ++k) {
-                        *tap_offsets++ = (d.first_tap + i * d.tap_step) * strides[2] +
-                                         (h.first_tap + j * h.tap_step) * strides[3] +
-                                         (w.first_tap + k * w.tap_step) * strides[4];
-                    }
-                }
-            }
-        }
-    }
-
-    /// Rows that are written together: their weights are neighbours in the caller's array.
-    static constexpr std::int64_t rows_at_once = 16;
-
-    std::int64_t tasks() const { return shape_.groups * ceil_div(shape_.in_channels, rows_at_once); }
-
-    void run(std::int64_t task) const {
-        const std::int64_t parts = ceil_div(shape_.in_channels, rows_at_once);
-        const std::int64_t group = task / parts, first = task % parts * rows_at_once;
-        const std::int64_t end = std::min(first + rows_at_once, shape_.in_channels);
-        for (std::int64_t c = 0; c < shape_.out_channels; ++c) {
-            for (std::int64_t row = first; row < end; ++row) copy(group, c, row);
-        }
-    }
-
-  private:
-    void copy(std::int64_t group, std::int64_t channel, std::int64_t row) const {
-        const std::byte* from = static_cast<const std::byte*>(weight_.data) +
-                                (group * shape_.out_channels + channel) * weight_.byte_strides[0] +
-                                row * weight_.byte_strides[1];
-        const std::int64_t* offset = tap_offsets_;
-        for (const auto& [phase, part, plan, at, packed] : phases_) {
-            T* to = rows_ + at + (group * shape_.in_channels + row) * row_stride<T>(part) + channel * part.taps;
-            for (std::int64_t tap = 0; tap < part.taps; ++tap) std::memcpy(to++, from + *offset++, sizeof(T));
-        }
-    }
-
-    const ConvShape& shape_;
-    const std::vector<PhasePlan>& phases_;
-    const ConstArray& weight_;
-    const std::int64_t* tap_offsets_;
-    T* rows_;
-};
-
-template <typename T>
 class TransposedPlan final : public ConvPlan {
   public:
-    TransposedPlan(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, Status& status)
-        : shape_(request.shape), participants_(request.participants) {
-        PlanRequest part = request;
-        const bool packed = request.weights == WeightForm::packed;
-        if (!packed) part.weights = WeightForm::rows;
-        std::size_t index = 0;
-        for_each_phase(shape_, [&](const Phase& phase) {
-            const std::size_t packed_part = index++;
-            if (phase.pixels() == 0) return;
-            phases_.push_back({phase, phase.shape_of(shape_), nullptr, weight_elements_, packed_part});
-            if (packed) return;
-            const ConvShape& each = phases_.back().shape;
-            weight_elements_ += each.groups * each.out_channels * row_stride<T>(each);
-            taps_ += each.taps;
-        });
-        Carver carver(nullptr);
-        carve(carver);
-        own_bytes_ = part.reserved_bytes = carver.used();
-        part.reserved_bytes += request.reserved_bytes;
-        // Outputs of a phase lie a stride apart.
-        part.y_in_rows = request.y_in_rows && shape_.stride == Extent{1, 1, 1};
-        if (!phases_cover_output(shape_)) {
-            part.shape = sums_of_nothing();
-            if (status = choose(part, wanted, workspace_limit, nothing_); !status) return;
-            include(*nothing_);
-        }
-        for (PhasePlan& phase : phases_) {
-            part.shape = phase.shape;
-            if (status = choose(part, wanted, workspace_limit, phase.plan); !status) return;
-            include(*phase.plan);
+    TransposedPlan(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, Status& status)
+        : shape_(request.shape), dtype_(request.dtype) {
+        if (request.weights != WeightForm::packed) request.weights = WeightForm::strided;
+        plan_together(request, wanted, workspace_limit);
+        status = plan_phases(request, wanted, workspace_limit);
+        if (!together_) return;
+        // Phases one by one may need less memory, or be fewer multiply-adds of vectors that are not full.
+        if (status && wanted == Algorithm::automatic && phase_cycles_ < together_->cycles()) {
+            together_.reset();
+        } else {
+            status = {};
+            phases_.clear();
+            nothing_.reset();
         }
     }
 
-    double cycles() const override { return cycles_; }
+    double cycles() const override { return together_ ? together_->cycles() : phase_cycles_; }
 
-    std::size_t workspace_bytes() const override { return own_bytes_ + phase_bytes_; }
+    std::size_t workspace_bytes() const override { return together_ ? together_->workspace_bytes() : phase_bytes_; }
 
     std::string describe() const override {
+        if (together_) return together_->describe();
         std::string text = std::to_string(phases_.size()) + (phases_.size() == 1 ? " phase" : " phases");
         // Phases of as many taps and outputs, which are most, are computed alike.
         std::vector<std::pair<std::string, int>> ways;
@@ -148,65 +65,104 @@ class TransposedPlan final : public ConvPlan {
     }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
-        Carver carver(workspace);
-        const auto [rows, tap_offsets] = carve(carver);
-        if (!arrays.packed) {
-            const PhaseWeights<T> weights(shape_, phases_, arrays.weight, tap_offsets, rows);
-            parallel::for_each_task(
-                runtime.executor, participants_, weights.tasks(), [&](int, std::int64_t task) { weights.run(task); },
-                &runtime.cancellation);
-        }
+        ConvArrays all = arrays;
+        std::swap(all.weight.byte_strides[0], all.weight.byte_strides[1]);  // (out, in, kernel...), in any order
+        if (together_) return together_->run(all, runtime, workspace);
         // Outputs of phases without taps are the bias alone; the other phases write over what is not theirs.
-        if (nothing_ && !runtime.cancellation.stopped()) nothing_->run(arrays, runtime, workspace + own_bytes_);
+        if (nothing_) nothing_->run(all, runtime, workspace);
         for (const PhasePlan& phase : phases_) {
             if (runtime.cancellation.stopped()) return;
-            phase.plan->run(arrays_of(phase, arrays, rows), runtime, workspace + own_bytes_);
+            phase.plan->run(arrays_of(phase, all), runtime, workspace);
         }
     }
 
   private:
-    struct Memory {
-        T* rows;
-        std::int64_t* tap_offsets;
-    };
-
-    Memory carve(Carver& carver) const {
-        T* const rows = carver.take<T>(std::size_t(weight_elements_));
-        return {rows, carver.take<std::int64_t>(std::size_t(taps_))};
+    /// All phases at once, with lanes across channels; leaves null where that does not suit.
+    void plan_together(PlanRequest request, Algorithm wanted, std::size_t workspace_limit) {
+        if (wanted != Algorithm::automatic && wanted != Algorithm::channels) return;
+        request.shape = transposed(shape_);
+        together_ = plan_all_phases(request);
+        if (together_ && together_->workspace_bytes() + request.reserved_bytes > workspace_limit) together_.reset();
     }
 
+    /// Each phase as the ordinary convolution that it is.
+    Status plan_phases(PlanRequest part, Algorithm wanted, std::size_t workspace_limit) {
+        // Outputs of a phase lie a stride apart.
+        part.y_in_rows = part.y_in_rows && shape_.stride == Extent{1, 1, 1};
+        if (!phases_cover_output(shape_)) {
+            part.shape = sums_of_nothing();
+            if (Status status = choose(part, wanted, workspace_limit, nothing_); !status) return status;
+            include(*nothing_);
+        }
+        std::size_t index = 0;
+        for_each_phase(shape_, [&](const Phase& phase) {
+            const std::size_t packed_part = index++;
+            if (phase.pixels() > 0) phases_.push_back({phase, phase.shape_of(shape_), nullptr, packed_part});
+        });
+        for (PhasePlan& phase : phases_) {
+            part.shape = phase.shape;
+            if (Status status = choose(part, wanted, workspace_limit, phase.plan); !status) return status;
+            include(*phase.plan);
+            if (shape_.stride != Extent{1, 1, 1}) {
+                phase_cycles_ += alone * double(shape_.batch * phase.shape.groups * phase.shape.out_channels) *
+                                 double(phase.shape.pixels);
+            }
+            if (part.weights == WeightForm::packed) continue;
+            phase_cycles_ += alone * double(phase.shape.groups * phase.shape.out_channels) * double(phase.shape.depth);
+        }
+        return {};
+    }
+
+    /// Cycles for a weight, or an output, that is read or written alone, because its neighbours are of other phases.
+    static constexpr double alone = 20;
+
     void include(const ConvPlan& plan) {
-        cycles_ += plan.cycles();
+        phase_cycles_ += plan.cycles();
         phase_bytes_ = std::max(phase_bytes_, plan.workspace_bytes());
     }
 
     /// The whole output, from no channels.
     ConvShape sums_of_nothing() const {
-        ConvShape nothing = shape_;
+        ConvShape nothing = transposed(shape_);
         nothing.in_channels = 0;
-        nothing.out_channels = shape_.in_channels;
-        nothing.output = shape_.input;
         nothing.input = nothing.kernel = nothing.stride = nothing.dilation = {1, 1, 1};
         nothing.pad_before = {0, 0, 0};
         nothing.padding_mode = PaddingMode::zeros;
         nothing.taps = 1;
-        nothing.pixels = nothing.output[0] * nothing.output[1] * nothing.output[2];
         nothing.depth = 0;
         return nothing;
     }
 
-    ConvArrays arrays_of(const PhasePlan& phase, const ConvArrays& arrays, const T* rows) const {
+    ConvArrays arrays_of(const PhasePlan& phase, const ConvArrays& arrays) const {
         ConvArrays part = arrays;
-        if (arrays.packed) part.packed += phase.packed_part;
-        part.weight = {arrays.packed ? static_cast<const void*>(part.packed->rows) : rows + phase.weights_at,
-                       dense_strides(phase.shape.in_channels, phase.shape.kernel, std::int64_t(sizeof(T)))};
-        part.weight.byte_strides[0] = row_stride<T>(phase.shape) * std::int64_t(sizeof(T));
+        if (arrays.packed) {
+            part.packed += phase.packed_part;
+            part.weight = {part.packed->rows, phase_rows(phase.shape)};
+        } else {
+            std::int64_t first_tap = 0;
+            for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+                const AxisPhase& along = phase.phase.axes[axis];
+                std::int64_t& stride = part.weight.byte_strides[axis + 2];
+                first_tap += along.first_tap * stride;
+                // A stride that leads to no second tap may be of any size.
+                if (along.taps > 1) stride *= along.tap_step;
+            }
+            part.weight.data = static_cast<const std::byte*>(arrays.weight.data) + first_tap;
+        }
         part.y.data = static_cast<std::byte*>(arrays.y.data) + step_to(phase, part.y.byte_strides);
         if (arrays.residual.data) {
             part.residual.data =
                 static_cast<const std::byte*>(arrays.residual.data) + step_to(phase, part.residual.byte_strides);
         }
         return part;
+    }
+
+    /// The strides of a phase's packed rows.
+    ByteStrides phase_rows(const ConvShape& phase) const {
+        ByteStrides strides = dense_strides(phase.in_channels, phase.kernel, element_bytes(dtype_));
+        strides[0] = element_bytes(dtype_) * (dtype_ == DType::float32 ? packed_row_stride<float>(phase.depth)
+                                                                       : packed_row_stride<double>(phase.depth));
+        return strides;
     }
 
     /// Makes the strides of y those of a phase, and tells how far its first output is.
@@ -222,14 +178,12 @@ class TransposedPlan final : public ConvPlan {
     }
 
     const ConvShape shape_;
-    const int participants_;
+    const DType dtype_;
+    std::unique_ptr<ConvPlan> together_;  // or the phases
     std::vector<PhasePlan> phases_;
     std::unique_ptr<ConvPlan> nothing_;
-    std::int64_t weight_elements_ = 0;
-    std::int64_t taps_ = 0;
-    std::size_t own_bytes_ = 0;
     std::size_t phase_bytes_ = 0;
-    double cycles_ = 0;
+    double phase_cycles_ = 0;
 };
 
 }  // namespace
@@ -242,11 +196,7 @@ Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_
         return {};
     }
     Status status;
-    if (request.dtype == DType::float32) {
-        chosen = std::make_unique<TransposedPlan<float>>(request, wanted, workspace_limit, status);
-    } else {
-        chosen = std::make_unique<TransposedPlan<double>>(request, wanted, workspace_limit, status);
-    }
+    chosen = std::make_unique<TransposedPlan>(request, wanted, workspace_limit, status);
     return status;
 }
 

@@ -13,6 +13,10 @@ namespace flatconv {
 /// The definition for padding with zeros: plain loops.
 std::unique_ptr<ConvPlan> plan_transposed_reference(const PlanRequest& request);
 
+/// All phases together, with lanes across channels; null where they do not suit. The request's shape is transposed(),
+/// and the strides of the weights are in the order of other convolutions: (out, in, kernel...).
+std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request);
+
 /// The transpose for padding with zeros: the definition, or phase by phase with the algorithms of choose().
 Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
                         std::unique_ptr<ConvPlan>& chosen);

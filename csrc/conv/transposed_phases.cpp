@@ -17,6 +17,15 @@ std::int64_t step_of(const ConvShape& shape, std::size_t axis) {
 
 }  // namespace
 
+ConvShape transposed(ConvShape shape) {
+    std::swap(shape.in_channels, shape.out_channels);
+    std::swap(shape.input, shape.output);
+    shape.mirrored = !shape.mirrored;
+    shape.pixels = shape.output[0] * shape.output[1] * shape.output[2];
+    shape.depth = shape.in_channels * shape.taps;
+    return shape;
+}
+
 std::int64_t phases_with_taps(const ConvShape& shape, std::size_t axis) noexcept {
     return std::min(step_of(shape, axis), shape.kernel[axis]);
 }

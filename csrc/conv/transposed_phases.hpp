@@ -28,6 +28,10 @@ struct AxisPhase {
     std::int64_t outputs;  // `stride` apart; may be none
 };
 
+/// The shape with inputs and outputs in each other's place: of a transpose, it names what is read the input, what is
+/// written the output; and back.
+ConvShape transposed(ConvShape shape);
+
 /// How many phases of an axis have taps; outputs of any other phase are sums of nothing.
 std::int64_t phases_with_taps(const ConvShape& shape, std::size_t axis) noexcept;
 
@@ -41,6 +45,7 @@ struct Phase {
     /// The convolution that it is. `shape` is that of the convolution which is transposed.
     ConvShape shape_of(const ConvShape& shape) const;
 
+    Extent tap_counts() const { return {axes[0].taps, axes[1].taps, axes[2].taps}; }
     std::int64_t taps() const { return axes[0].taps * axes[1].taps * axes[2].taps; }
     std::int64_t pixels() const { return axes[0].outputs * axes[1].outputs * axes[2].outputs; }
 };

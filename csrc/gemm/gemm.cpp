@@ -46,8 +46,7 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     tile.left_stride = std::ptrdiff_t(pixels.step[2]);
     tile.left_offsets = product.pixel_offsets;
     tile.right = &product.panel;
-    tile.y = product.sums;
-    tile.y_stride = product.sums_stride;
+    tile.y_stride = std::ptrdiff_t(product.sums_step[2]);
     tile.depth = product.depth;
     tile.cols = product.vectors * kernels.lanes;
     tile.accumulate = product.accumulate;
@@ -55,11 +54,12 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     for (std::int64_t d = 0; d < pixels.size[0]; ++d) {
         for (std::int64_t h = 0; h < pixels.size[1]; ++h) {
             const T* row = pixels.first + d * pixels.step[0] + h * pixels.step[1];
+            T* const sums = product.sums + d * product.sums_step[0] + h * product.sums_step[1];
             for (std::int64_t w = 0; w < width; w += run) {
                 tile.left = row + w * pixels.step[2];
+                tile.y = sums + w * product.sums_step[2];
                 tile.rows = int(std::min(run, width - w));
                 kernels.multiply_panel(tile);
-                tile.y += tile.rows * product.sums_stride;
             }
         }
     }

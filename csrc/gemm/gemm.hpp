@@ -45,9 +45,9 @@ struct ChannelProduct {
     VectorOperand<T> panel;
     int vectors;  // of the panel
     std::int64_t depth;
-    T* sums;  // one row of vectors · lanes channels for each pixel
-    std::ptrdiff_t sums_stride;
-    bool accumulate;  // sums holds those of the earlier blocks
+    T* sums;           // one row of vectors · lanes channels for each pixel,
+    Extent sums_step;  // so many elements from one pixel to the next, along each axis
+    bool accumulate;   // sums holds those of the earlier blocks
 };
 
 /// sums = pixels · panel, or sums + that.

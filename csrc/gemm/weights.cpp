@@ -26,21 +26,28 @@ void for_each_depth(const WeightSizes& sizes, const ByteStrides& strides, const 
     }
 }
 
+/// Whether the elements of each kernel are consecutive, and everything is aligned to elements.
+template <typename T>
+bool has_dense_kernels(const WeightSizes& sizes, const ConstArray& weight) noexcept {
+    constexpr std::int64_t bytes = sizeof(T);
+    if (reinterpret_cast<std::uintptr_t>(weight.data) % alignof(T) != 0) return false;
+    if (sizes.rows() > 1 && weight.byte_strides[0] % bytes != 0) return false;
+    if (sizes.in_channels > 1 && weight.byte_strides[1] % bytes != 0) return false;
+    return is_dense(sizes.kernel, weight.byte_strides, bytes);
+}
+
 }  // namespace
 
 template <typename T>
 bool lies_in_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept {
-    constexpr std::int64_t bytes = sizeof(T);
-    if (reinterpret_cast<std::uintptr_t>(weight.data) % alignof(T) != 0) return false;
-    if (sizes.rows() > 1 && weight.byte_strides[0] % bytes != 0) return false;
-    const std::int64_t taps = sizes.kernel[0] * sizes.kernel[1] * sizes.kernel[2];
-    return is_dense(sizes.kernel, weight.byte_strides, bytes) &&
-           (sizes.in_channels <= 1 || weight.byte_strides[1] == taps * bytes);
+    return has_dense_kernels<T>(sizes, weight) &&
+           (sizes.in_channels <= 1 || weight.byte_strides[1] == sizes.taps() * std::int64_t(sizeof(T)));
 }
 
 template <typename T>
 void pack_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, T* packed) noexcept {
-    const std::byte* from = static_cast<const std::byte*>(weight.data) + row * weight.byte_strides[0];
+    const std::byte* from = static_cast<const std::byte*>(weight.data) +
+                            sizes.row_at(weight.byte_strides, row / sizes.out_channels, row % sizes.out_channels);
     for_each_depth(sizes, weight.byte_strides, from, 0, sizes.depth(),
                    [&](const std::byte* element) { std::memcpy(packed++, element, sizeof(T)); });
 }
@@ -53,17 +60,26 @@ void pack_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const Const
     const std::int64_t rows = std::min(width, sizes.out_channels - panel * layout.width);
     const ByteStrides& strides = weight.byte_strides;
     const std::byte* from =
-        static_cast<const std::byte*>(weight.data) + (group * sizes.out_channels + panel * layout.width) * strides[0];
+        static_cast<const std::byte*>(weight.data) + sizes.row_at(strides, group, panel * layout.width);
+    constexpr std::int64_t bytes = sizeof(T);
     if (rows < width) std::fill_n(packed, width * depth, T(0));
-    if (lies_in_rows<T>(sizes, weight)) {
-        kernels.transpose({reinterpret_cast<const T*>(from) + first_depth,
-                           std::ptrdiff_t(strides[0] / std::int64_t(sizeof(T))), rows, depth, packed,
-                           std::ptrdiff_t(width), nullptr});
-    } else if (strides[0] == std::int64_t(sizeof(T))) {
+    if (strides[0] == bytes && sizes.depth() > 1) {
         for_each_depth(sizes, strides, from, first_depth, depth, [&](const std::byte* element) {
             std::memcpy(packed, element, std::size_t(rows) * sizeof(T));
             packed += width;
         });
+    } else if (has_dense_kernels<T>(sizes, weight)) {
+        // Matrices of output channels × kernel elements, one for each input channel; or one for all of them.
+        const std::int64_t taps = sizes.taps();
+        const std::int64_t run = lies_in_rows<T>(sizes, weight) ? sizes.depth() : taps;
+        for (std::int64_t d = first_depth, end = first_depth + depth; d < end;) {
+            const std::int64_t count = std::min(run - d % run, end - d);
+            const std::byte* const at = from + d / run * strides[1] + d % run * bytes;
+            kernels.transpose({reinterpret_cast<const T*>(at), std::ptrdiff_t(strides[0] / bytes), rows, count, packed,
+                               std::ptrdiff_t(width), nullptr});
+            packed += count * width;
+            d += count;
+        }
     } else {
         for (std::int64_t r = 0; r < rows; ++r) {
             T* to = packed + r;

@@ -22,19 +22,26 @@ struct WeightRows {
     std::ptrdiff_t stride;  // from one row to the next, in elements
 };
 
-/// The sizes of a weight array.
+/// The sizes of a weight array. Its strides are always (out, in, kernel...), in whatever order they are in memory.
 struct WeightSizes {
     std::int64_t groups;
     std::int64_t out_channels;  // of a group
     std::int64_t in_channels;   // of a group
     Extent kernel;
+    bool in_before_out;  // the array is (groups · in, out of a group, kernel), as transposed convolutions have it
+
+    /// How far the array's strides lead to an output channel of a group.
+    std::int64_t row_at(const ByteStrides& strides, std::int64_t group, std::int64_t row) const {
+        return group * (in_before_out ? in_channels * strides[1] : out_channels * strides[0]) + row * strides[0];
+    }
 
     std::int64_t rows() const { return groups * out_channels; }
-    std::int64_t depth() const { return in_channels * kernel[0] * kernel[1] * kernel[2]; }
+    std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+    std::int64_t depth() const { return in_channels * taps(); }
 };
 
 inline WeightSizes weight_sizes(const ConvShape& shape) noexcept {
-    return {shape.groups, shape.out_channels, shape.in_channels, shape.kernel};
+    return {shape.groups, shape.out_channels, shape.in_channels, shape.kernel, shape.mirrored};
 }
 
 /// Whether the array can be read as rows where it lies: each row dense, and everything aligned to elements.

@@ -40,18 +40,18 @@ void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
     }
 }
 
-/// Transposes lanes × lanes elements in registers: rounds of perfect shuffles, after the last of which the place of an
-/// element is its former lane, and its lane the former place.
-template <typename Isa, int Rounds>
-FLATCONV_INLINE void shuffle(typename Isa::Vector (&v)[Isa::lanes]) {
+/// Perfect shuffles of all elements of some vectors, log2(Rounds) of them: each rotates the bits of an element's place,
+/// (vector, lane), by one. After log2(lanes) rounds, lanes × Count elements that lay row by row are transposed.
+template <typename Isa, int Rounds, int Count>
+FLATCONV_INLINE void shuffle(typename Isa::Vector (&v)[Count]) {
     if constexpr (Rounds > 1) {
-        constexpr int half = Isa::lanes / 2;
-        typename Isa::Vector next[Isa::lanes];
+        constexpr int half = Count / 2;
+        typename Isa::Vector next[Count];
         unroll<half>([&](auto i) {
             next[2 * i.value] = Isa::zip_low(v[i.value], v[i.value + half]);
             next[2 * i.value + 1] = Isa::zip_high(v[i.value], v[i.value + half]);
         });
-        unroll<Isa::lanes>([&](auto i) { v[i.value] = next[i.value]; });
+        unroll<Count>([&](auto i) { v[i.value] = next[i.value]; });
         shuffle<Isa, Rounds / 2>(v);
     }
 }
@@ -92,8 +92,35 @@ FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& 
     });
 }
 
+/// Transposes a matrix of few columns whose rows follow each other: vectors that hold several rows each are fewer.
+/// Returns the number of rows that it took.
+template <typename Isa, int Cols>
+int64_t transpose_narrow(const Transposition<typename Isa::Scalar>& t) {
+    int64_t row = 0;
+    if constexpr (Cols < Isa::lanes) {
+        for (; row + Isa::lanes <= t.rows; row += Isa::lanes) {
+            typename Isa::Vector v[Cols];
+            unroll<Cols>([&](auto c) { v[c.value] = Isa::load(t.from + row * Cols + c.value * Isa::lanes); });
+            shuffle<Isa, Isa::lanes>(v);
+            unroll<Cols>([&](auto c) { Isa::store(t.to + c.value * t.to_stride + row, v[c.value]); });
+        }
+    }
+    return row;
+}
+
 template <typename Isa>
 void transpose(const Transposition<typename Isa::Scalar>& t) {
+    if (t.from_stride == t.cols && t.cols < Isa::lanes && !t.epilogue) {
+        int64_t row = 0;
+        switch (t.cols) {
+            case 2: row = transpose_narrow<Isa, 2>(t); break;
+            case 4: row = transpose_narrow<Isa, 4>(t); break;
+            case 8: row = transpose_narrow<Isa, 8>(t); break;
+            default: break;
+        }
+        for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, 0);
+        return;
+    }
     for (int64_t col = 0; col < t.cols; col += Isa::lanes) {
         int64_t row = 0;
         if (col + Isa::lanes <= t.cols) {

@@ -20,7 +20,8 @@ struct ConvShape {
     Extent pad_before;
     PaddingMode padding_mode;
     /// The kernel's elements lie on the image from last to first: tap k reads what tap (kernel - 1 - k) of the axis
-    /// would, while weights and depth keep their order. A transposed convolution is made of such ones.
+    /// would, while weights and depth keep their order. A transposed convolution is made of such ones, and the array of
+    /// weights is that of the convolution which it transposes: (groups · in, out of a group, kernel).
     bool mirrored = false;
 
     std::int64_t taps;    // elements of the kernel
