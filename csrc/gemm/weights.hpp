@@ -28,7 +28,8 @@ struct WeightSizes {
     std::int64_t out_channels;  // of a group
     std::int64_t in_channels;   // of a group
     Extent kernel;
-    bool in_before_out;  // the array is (groups · in, out of a group, kernel), as transposed convolutions have it
+    bool in_before_out =
+        false;  // the array is (groups · in, out of a group, kernel), as transposed convolutions have it
 
     /// How far the array's strides lead to an output channel of a group.
     std::int64_t row_at(const ByteStrides& strides, std::int64_t group, std::int64_t row) const {
