@@ -117,6 +117,20 @@ def test_layers(isa, rng, dtype, x_shape, weight_shape, geometry):
     )
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (8, 4), (5, 2), (7, 3), (10, 2), (13, 1)])
+def test_blocks_of_phases_that_end_at_different_channels(isa, rng, kernel, stride):
+    """Deep enough that no phase has all channels in one block; widths of packed weights from one vector to many."""
+    for channels, out_channels, size in [(900, 40, 5), (410, 7, 40)]:
+        x, weight = normal(rng, np.float32, 1, channels, size), normal(rng, np.float32, channels, out_channels, kernel)
+        y = conv_transpose1d(x, weight, None, stride, 1, algorithm="reference", threads=1)
+        assert_same_bits_everywhere(
+            lambda x=x, weight=weight, **run: conv_transpose1d(x, weight, None, stride, 1, **run),
+            y,
+            ("auto", "channels"),
+            (1, 2),
+        )
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weight_gradients_of_many_rows_and_columns(isa, rng, dtype):
     """Parts, panels and blocks are cut within channels, within kernels, and across images."""
