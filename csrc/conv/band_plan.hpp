@@ -56,15 +56,15 @@ struct BandUnits {
 // Measured costs, in cycles: multiply-adds of one vector. Only their order of magnitude matters.
 namespace cost {
 
-inline constexpr double task = 2000;    // a box that a participant has not met before
-inline constexpr double tile = 30;      // a tile for one block of depth, beside its multiply-adds and its stores
+inline constexpr double task = 2000;      // a box that a participant has not met before
+inline constexpr double tile = 30;        // a tile for one block of depth, beside its multiply-adds and its stores
 inline constexpr double kernel_row = 22;  // of a direct tile, beside its multiply-adds
-inline constexpr double store = 3;      // of a vector of sums, or its load and store
-inline constexpr double pad = 0.25;     // of an element that is padded
-inline constexpr double pad_row = 15;   // of a row of those
-inline constexpr double pack = 0.25;    // of an element that is packed
-inline constexpr double finish = 0.5;   // of an element that is transposed on its way to y
-inline constexpr double weight = 0.15;  // of an element of the weights that comes from memory
+inline constexpr double store = 3;        // of a vector of sums, or its load and store
+inline constexpr double pad = 0.25;       // of an element that is padded
+inline constexpr double pad_row = 15;     // of a row of those
+inline constexpr double pack = 0.25;      // of an element that is packed
+inline constexpr double finish = 0.5;     // of an element that is transposed on its way to y
+inline constexpr double weight = 0.15;    // of an element of the weights that comes from memory
 
 /// A tile for one depth: its multiply-adds, unless their latency or the loads take longer.
 inline double tile_depth(double rows, double vectors) {

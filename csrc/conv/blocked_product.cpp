@@ -154,7 +154,7 @@ std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request, Choices... choic
 
 std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request) {
     const bool suits = computes_in_float(request.dtype) ? TransposedBlocking<float>::suits(request)
-                                                       : TransposedBlocking<double>::suits(request);
+                                                        : TransposedBlocking<double>::suits(request);
     return suits ? make_plan<AcrossChannelsTransposed>(request) : nullptr;
 }
 

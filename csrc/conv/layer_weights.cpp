@@ -111,7 +111,7 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
         for (std::int64_t group = 0; group < sizes.groups; ++group) {
             for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
                 pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth,
-                           writable<T>(parts_[i].panels) + layout.at(group, panel));
+                              writable<T>(parts_[i].panels) + layout.at(group, panel));
             }
         }
     }

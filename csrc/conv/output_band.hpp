@@ -103,9 +103,8 @@ class OutputBand {
                 for (std::int64_t w = 0; w < box_.size[2]; w += at_once) {
                     const std::int64_t pixels = std::min(at_once, box_.size[2] - w);
                     if (residual_) {
-                        const std::byte* from =
-                            residual_ + row_at(residual_strides_, row) + offset(residual_strides_, d, h) +
-                            w * residual_strides_[4];
+                        const std::byte* from = residual_ + row_at(residual_strides_, row) +
+                                                offset(residual_strides_, d, h) + w * residual_strides_[4];
                         half_->widen({from, residual_strides_[4], half_bytes, pixels, rows, added, rows});
                         part.residual = added;
                     }

@@ -79,8 +79,8 @@ class TransposedTask {
             const Panel panel = panel_at(row);
             ChannelWindow<T> weights(workspace_.weights, blocking_.window, panel.channel_stride);
             const auto pack = [&](std::int64_t channel, std::int64_t end) {
-                pack_panel(blocking_.kernels, blocking_.half_panels, weight_sizes(shape_), arrays_.weight, task_.group, panel.index,
-                           channel * shape_.taps, (end - channel) * shape_.taps, weights.at(channel));
+                pack_panel(blocking_.kernels, blocking_.half_panels, weight_sizes(shape_), arrays_.weight, task_.group,
+                           panel.index, channel * shape_.taps, (end - channel) * shape_.taps, weights.at(channel));
             };
             if (blocking_.pixel_window < shape_.in_channels) pixels.restart();
             if (!blocking_.covers_output) std::fill_n(workspace_.sums, task_.box.pixels() * panel.width, T(0));

@@ -161,20 +161,20 @@ struct Avx512Quads : Avx512Pairs {
 
 extern const KernelSet avx512_kernel_set;
 const KernelSet avx512_kernel_set = {"avx512",
-                                   cpu_avx2_fma | cpu_avx512,
-                                   make_kernels<Avx512Float>(),
-                                   make_kernels<Avx512Double>(),
-                                   make_byte_kernels<Avx512Pairs>(),
-                                   make_half_kernels<Avx512Float, Float16>(),
-                                   make_half_kernels<Avx512Float, BFloat16>()};
+                                     cpu_avx2_fma | cpu_avx512,
+                                     make_kernels<Avx512Float>(),
+                                     make_kernels<Avx512Double>(),
+                                     make_byte_kernels<Avx512Pairs>(),
+                                     make_half_kernels<Avx512Float, Float16>(),
+                                     make_half_kernels<Avx512Float, BFloat16>()};
 
 extern const KernelSet avx512_vnni_kernel_set;
 const KernelSet avx512_vnni_kernel_set = {"avx512_vnni",
-                                   cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni,
-                                   make_kernels<Avx512Float>(),
-                                   make_kernels<Avx512Double>(),
-                                   make_byte_kernels<Avx512Quads>(),
-                                   make_half_kernels<Avx512Float, Float16>(),
-                                   make_half_kernels<Avx512Float, BFloat16>()};
+                                          cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni,
+                                          make_kernels<Avx512Float>(),
+                                          make_kernels<Avx512Double>(),
+                                          make_byte_kernels<Avx512Quads>(),
+                                          make_half_kernels<Avx512Float, Float16>(),
+                                          make_half_kernels<Avx512Float, BFloat16>()};
 
 }  // namespace flatconv

@@ -100,11 +100,11 @@ struct Portable {
 
 extern const KernelSet portable_kernel_set;
 const KernelSet portable_kernel_set = {"portable",
-                                   cpu_baseline,
-                                   make_kernels<Portable<float>>(),
-                                   make_kernels<Portable<double>>(),
-                                   make_byte_kernels<Portable<uint32_t>>(),
-                                   make_half_kernels<Portable<float>, Float16>(),
-                                   make_half_kernels<Portable<float>, BFloat16>()};
+                                       cpu_baseline,
+                                       make_kernels<Portable<float>>(),
+                                       make_kernels<Portable<double>>(),
+                                       make_byte_kernels<Portable<uint32_t>>(),
+                                       make_half_kernels<Portable<float>, Float16>(),
+                                       make_half_kernels<Portable<float>, BFloat16>()};
 
 }  // namespace flatconv

@@ -72,9 +72,9 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     Notes
     -----
-    The product with the transpose is the adjoint to rounding, whatever the padding mode: it is the gradient with respect
-    to the input, `grad.conv2d_input`, for as many operations as the forward product. For complex kernels, `.H` and
-    `rmatvec` are the conjugate transpose, and `.T` is the transpose.
+    The product with the transpose is the adjoint to rounding, whatever the padding mode: it is the gradient with
+    respect to the input, `grad.conv2d_input`, for as many operations as the forward product. For complex kernels, `.H`
+    and `rmatvec` are the conjugate transpose, and `.T` is the transpose.
 
     Examples
     --------

@@ -97,8 +97,8 @@ def conv_transpose2d(
     ndarray, shape (N, C_out, *spatial_out), (C_out, *spatial_out) or (*spatial_out)
         `out` if given. Along each axis, with p the sum of the padding before and after, the size is
         (size - 1) * stride - p + dilation * (kernel - 1) + output_padding + 1. The dtype is that of NumPy's promotion
-        of x, weight, bias and residual: float32, float64, float16, bfloat16, complex64 or complex128; complex weights are
-        not conjugated, as in torch.
+        of x, weight, bias and residual: float32, float64, float16, bfloat16, complex64 or complex128; complex weights
+        are not conjugated, as in torch.
 
     Raises
     ------

@@ -135,7 +135,7 @@ struct ConvProblem {
     PaddingMode padding_mode = PaddingMode::zeros;
     bool transposed = false;
     Extent output_padding{0, 0, 0};  // of transposed problems: less than the stride, or than the dilation
-    Activation activation;  // none for complex numbers
+    Activation activation;           // none for complex numbers
 };
 
 /// Checks the problem and gives the output's spatial sizes.
