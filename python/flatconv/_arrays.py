@@ -16,7 +16,7 @@ COMPLEX64 = np.dtype(np.complex64)
 COMPLEX128 = np.dtype(np.complex128)
 _NUMBERS = "biufc"
 _OVERLAP_WORK = 100_000  # in candidate solutions; milliseconds
-COMPUTED = frozenset({FLOAT32, FLOAT64, FLOAT16, COMPLEX64, COMPLEX128})  # and bfloat16
+COMPUTED: frozenset[np.dtype[Any]] = frozenset({FLOAT32, FLOAT64, FLOAT16, COMPLEX64, COMPLEX128})  # and bfloat16
 _BY_TYPE: dict[type, np.dtype[Any]] = {each.type: each for each in COMPUTED}
 
 

@@ -102,9 +102,9 @@ def bias_gradient(rank: int, grad_output: Any, channels_last: Any, threads: Any)
     shape = grad_output.shape
     if grad_output.dtype.kind == "c":
         # Ones have no imaginary part, but it would be multiplied with, and 0 times infinity added.
-        gradient = np.empty(shape[-rank - 1 : -rank], grad_output.dtype)
-        gradient.real = bias_gradient(rank, grad_output.real, threads)
-        gradient.imag = bias_gradient(rank, grad_output.imag, threads)
+        parts = [bias_gradient(rank, part, channels_last, threads) for part in (grad_output.real, grad_output.imag)]
+        gradient = np.empty(parts[0].shape, grad_output.dtype)
+        gradient.real, gradient.imag = parts
         return gradient
     if not rank <= len(shape) <= rank + 2:
         raise ValueError(f"grad_output must have {rank} to {rank + 2} dimensions, got grad_output.shape = {shape}")
