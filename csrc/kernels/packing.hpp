@@ -141,7 +141,7 @@ void transpose(const Transposition<typename Isa::Scalar>& t) {
             for (; row + Isa::lanes <= t.rows; row += Isa::lanes) transpose_block<Isa, true>(t, row, col);
             if (t.rows - row <= 2 && !residual) {
                 transpose_rows<Isa>(t, row, col);
-                continue;
+                row = t.rows;
             }
         }
         for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, col);
