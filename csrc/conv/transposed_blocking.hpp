@@ -65,6 +65,9 @@ struct TransposedBlocking {
         if (shape.padding_mode != PaddingMode::zeros) return false;
         // Panels of such ones hold the channels of many groups.
         if (shape.in_channels == 1 && shape.groups > 1) return false;
+        bool has_outputs = false;
+        for_each_phase(transposed(shape), [&](const Phase& phase) { has_outputs |= phase.pixels() > 0; });
+        if (!has_outputs) return false;
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         double pixels = 1;
         for (const std::int64_t size : most_pixels(shape, {1, 1, least_columns(shape, kernels)})) {
