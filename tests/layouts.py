@@ -5,7 +5,7 @@ import numpy as np
 
 def filler(dtype):
     """What must not be read: NaN, or the largest integer."""
-    return np.nan if dtype.kind == "f" else np.iinfo(dtype).max
+    return np.iinfo(dtype).max if dtype.kind in "iu" else np.nan
 
 
 def reversed_axes(array):

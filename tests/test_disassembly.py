@@ -97,5 +97,5 @@ def test_the_taps_of_channels_each_for_itself_keep_their_sums_in_registers(isa: 
         assert not [text for text in taps if stack.search(text)], f"{name[0]} spills"
         found.add((name[1], name[2], columns, step, pixels))
     ways = {("AnyTaps", 1, 1), *(("RowsOfTaps", columns, step) for columns in (3, 5, 7) for step in (1, 2))}
-    types = {name for name, *_ in tiles_of(isa)}
+    types = {name for name, *_ in tiles_of(isa) if name.endswith(("Float", "Double"))}
     assert found == {(name, *way, pixels) for name in types for way in ways for pixels in range(1, 9)}

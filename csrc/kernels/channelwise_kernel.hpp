@@ -86,10 +86,7 @@ __attribute__((noinline)) void convolve_columns(const ChannelwisePlane<typename 
     }
 }
 
-/// Twice as many sums as a multiply-add takes cycles hide its latency.
-inline constexpr int most_pixels_at_once = 8;
-
-template <typename Isa, typename Taps, int Pixels = most_pixels_at_once>
+template <typename Isa, typename Taps, int Pixels = Isa::channelwise_pixels>
 FLATCONV_INLINE void convolve_count(const ChannelwisePlane<typename Isa::Scalar>& plane, int64_t first, int count) {
     if constexpr (Pixels > 0) {
         if (count == Pixels) return convolve_columns<Isa, Taps, Pixels>(plane, first);
@@ -100,7 +97,7 @@ FLATCONV_INLINE void convolve_count(const ChannelwisePlane<typename Isa::Scalar>
 template <typename Isa, typename Taps>
 void convolve_plane(const ChannelwisePlane<typename Isa::Scalar>& plane) {
     // Few parts, all nearly alike.
-    const int64_t parts = (plane.cols + most_pixels_at_once - 1) / most_pixels_at_once;
+    const int64_t parts = (plane.cols + Isa::channelwise_pixels - 1) / Isa::channelwise_pixels;
     for (int64_t first = 0, part = parts; part > 0; --part) {
         const int64_t count = (plane.cols - first + part - 1) / part;
         convolve_count<Isa, Taps>(plane, first, int(count));

@@ -2,7 +2,8 @@
 //
 // `Isa` names the machine's vectors and the tiles that fill its registers:
 //
-//     using Scalar, Vector;  lanes, tile_rows, tile_vectors, panel_vectors, panel_rows[], direct_vectors, chains
+//     using Scalar, Vector;  lanes, tile_rows, tile_vectors, panel_vectors, panel_rows[], direct_vectors,
+//     channelwise_pixels, chains
 //     zero(), broadcast(const Scalar*), load(const Scalar*), store(Scalar*, Vector), add(a, b), fma(a, b, c)
 //     max(a, b), min(a, b)                          b where either is a NaN
 //     load_first(const Scalar*, n), store_first(Scalar*, Vector, n)     the first n lanes, 0 < n <= lanes

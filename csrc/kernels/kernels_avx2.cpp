@@ -15,7 +15,7 @@ struct Avx2Float {
     using Scalar = float;
     using Vector = __m256;
     static constexpr int lanes = 8, tile_rows = 6, tile_vectors = 2, chains = 12;
-    static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2;
+    static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2, channelwise_pixels = 8;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm256_broadcast_ss(p); }
@@ -80,7 +80,7 @@ struct Avx2Double {
     using Scalar = double;
     using Vector = __m256d;
     static constexpr int lanes = 4, tile_rows = 6, tile_vectors = 2, chains = 12;
-    static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2;
+    static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2, channelwise_pixels = 8;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm256_broadcast_sd(p); }

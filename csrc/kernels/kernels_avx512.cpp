@@ -12,7 +12,7 @@ struct Avx512Float {
     using Scalar = float;
     using Vector = __m512;
     static constexpr int lanes = 16, tile_rows = 14, tile_vectors = 2, chains = 16;
-    static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4, channelwise_pixels = 8;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
@@ -89,7 +89,7 @@ struct Avx512Double {
     using Scalar = double;
     using Vector = __m512d;
     static constexpr int lanes = 8, tile_rows = 14, tile_vectors = 2, chains = 16;
-    static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4;
+    static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4, channelwise_pixels = 8;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm512_set1_pd(*p); }
