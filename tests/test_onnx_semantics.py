@@ -2,9 +2,9 @@
 
 The oracles are onnxruntime and onnx's own reference implementation, where they are installed, and sizes by hand.
 Known errors of the latter (1.23), which is not asked there: a ConvTranspose of several groups takes the wrong weights
-and writes the wrong channels, and one with output_shape, but neither pads nor a SAME rule, cuts nothing off. The former
-(1.32) does not know dilated Convs under a SAME rule, ConvIntegers with a zero point for each channel, nor QLinearConvs
-of int8 with uint8 weights.
+and writes the wrong channels; one with output_shape, but neither pads nor a SAME rule, cuts nothing off; a ConvInteger
+with a zero point for each channel must be two-dimensional. The former (1.32) does not know dilated Convs under a SAME
+rule, ConvIntegers with a zero point for each channel, nor QLinearConvs of int8 with uint8 weights.
 """
 
 import numpy as np
@@ -192,7 +192,7 @@ def test_a_kernel_shape_of_another_kernel():
 @st.composite
 def nodes(draw):
     """A node that ONNX allows: operator, inputs and attributes, any of which may be left out."""
-    operator, rank = draw(st.sampled_from(list(OPERATORS))), draw(st.sampled_from((1, 2, 3)))
+    operator, rank = draw(st.sampled_from(("Conv", "ConvTranspose"))), draw(st.sampled_from((1, 2, 3)))
     group, inner, outer = (draw(st.integers(1, 3)) for _ in range(3))
     kernel = [draw(st.integers(1, 4)) for _ in range(rank)]
     strides, dilations = ([draw(st.integers(1, 3)) for _ in range(rank)] for _ in range(2))
@@ -286,6 +286,11 @@ def runtime_knows_integers(node):
     return inputs[0].dtype != np.int8 or inputs[3].dtype == np.int8
 
 
+def reference_knows_integers(node):
+    _, inputs, _ = node
+    return len(inputs) < 4 or inputs[3].ndim == 0 or inputs[0].ndim == 4
+
+
 @settings(max_examples=100)
 @given(node=st.sampled_from(("ConvInteger", "QLinearConv")).flatmap(integer_nodes).filter(runtime_knows_integers))
 def test_drawn_integers_by_the_runtime(node):
@@ -293,7 +298,7 @@ def test_drawn_integers_by_the_runtime(node):
 
 
 @settings(max_examples=60)
-@given(node=integer_nodes("ConvInteger"))
+@given(node=integer_nodes("ConvInteger").filter(reference_knows_integers))
 def test_drawn_integers_by_the_reference(node):
     assert_same(*node, by_reference)
 

@@ -167,7 +167,9 @@ TEST_CASE_TEMPLATE("curves are the definition's, for every size, and nothing els
         const GuardedMemory<T> memory(most_elements);
         auto numbers = exceptional_numbers<T>(most_elements, 11);
         for (std::size_t i = 0; i < numbers.size(); i += 2) numbers[i] *= T(40);
-        for (const auto& [curve, activation] : curves) {
+        for (const auto& each : curves) {
+            const Curve curve = each.first;
+            const Activation& activation = each.second;
             CAPTURE(int(curve));
             for (std::int64_t cols = 1; cols <= most_cols; ++cols) {
                 const std::ptrdiff_t stride = cols + 2;

@@ -339,8 +339,7 @@ class FLATCONV_API PackedConv {
 /// The region matrix of x: one row for each image and output position, one column for each (channel, kernel element).
 ///
 /// `regions` is dense, (batch, positions, in_channels * kernel elements); the problem's `dtype`, `out_channels` and
-/// `groups` are not used. Elements of any type are moved as they are; padding is zero bytes under
-/// `PaddingMode::zeros`. `element_bytes` is 1, 2, 4, 8 or 16.
+/// `groups` are not used. Elements of any type, of 1, 2, 4, 8 or 16 bytes, are moved as they are; zeros are zero bytes.
 FLATCONV_API Status im2col(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,
                            const Options& options = {}) noexcept;
 
@@ -348,11 +347,9 @@ FLATCONV_API Status im2col(const ConvProblem& problem, const ConstArray& x, void
 FLATCONV_API Status region_matrix_size(const ConvProblem& problem, std::size_t element_bytes, std::int64_t& rows,
                                        std::int64_t& columns) noexcept;
 
-/// The adjoint of `im2col`: adds every element of the region matrix to the pixel that it came from.
-///
-/// `x` is overwritten. Each pixel sums its contributions in the order of the region matrix's rows. Where these are
-/// halves, the sums are kept as float32, for at most 2^16 pixels (or a line of them, or a plane) at a time, and rounded
-/// once.
+/// The adjoint of `im2col`: adds every element of the region matrix to the pixel that it came from, in the order of the
+/// matrix's rows. `x` is overwritten. Halves are summed as float32, for at most 2^16 pixels (or a line of them, or a
+/// plane) at a time, and rounded once.
 FLATCONV_API Status col2im(const ConvProblem& problem, const void* regions, const Array& x,
                            const Options& options = {}) noexcept;
 
@@ -372,15 +369,12 @@ FLATCONV_API Status fold(const ConvProblem& problem, const void* regions, const 
 FLATCONV_API int get_num_threads() noexcept;
 FLATCONV_API Status set_num_threads(int threads) noexcept;
 
-/// One compiled instruction set: a name ("portable", "avx2", "avx512", "avx512_vnni", "neon"), and its micro-kernel's
-/// tile.
+/// One compiled instruction set ("portable", "avx2", "avx512", "avx512_vnni", "neon"), and its micro-kernel's tile.
 struct IsaInfo {
     const char* name;
-    bool usable;       // this CPU and operating system can run it
-    int float32_rows;  // output channels in a tile
-    int float32_cols;  // output pixels in a tile
-    int float64_rows;
-    int float64_cols;
+    bool usable;                     // this CPU and operating system can run it
+    int float32_rows, float32_cols;  // output channels, and output pixels, in a tile
+    int float64_rows, float64_cols;
 };
 
 /// Every compiled instruction set, best first. Throws std::bad_alloc, alone of all functions here.
