@@ -200,8 +200,8 @@ TEST_CASE("C: the messages of the C++ API, and null arguments") {
     CHECK(Outcome(flatconv_workspace_bytes(&problem, FLATCONV_OPERATION_CONV, nullptr, nullptr)).message ==
           "bytes is null");
     std::size_t bytes = 0;
-    CHECK(Outcome(flatconv_workspace_bytes(&problem, 3, &bytes, nullptr)).message ==
-          "operation is not one of FLATCONV_OPERATION_: 3");
+    CHECK(Outcome(flatconv_workspace_bytes(&problem, 5, &bytes, nullptr)).message ==
+          "operation is not one of FLATCONV_OPERATION_: 5");
     CHECK(Outcome(flatconv_region_matrix_size(&problem, 4, nullptr, &number)).message == "rows is null");
     CHECK(Outcome(flatconv_region_matrix_size(&problem, 4, &number, nullptr)).message == "columns is null");
     const flatconv_const_array weight = data.arrays.weight;

@@ -28,6 +28,19 @@ std::vector<float> turned(const std::vector<float>& weight, std::int64_t taps) {
     return result;
 }
 
+/// The same weights in the order (groups · in, out of a group, kernel).
+std::vector<float> in_before_out(const std::vector<float>& weight, const ConvShape& shape) {
+    const std::int64_t in = shape.in_channels, out = shape.out_channels, taps = shape.taps;
+    std::vector<float> result(weight.size());
+    for (std::int64_t row = 0; row < shape.groups * out; ++row) {
+        for (std::int64_t c = 0; c < in; ++c) {
+            const std::int64_t place = (row / out * in + c) * out + row % out;
+            std::copy_n(weight.begin() + (row * in + c) * taps, taps, result.begin() + place * taps);
+        }
+    }
+    return result;
+}
+
 }  // namespace
 
 TEST_CASE("a mirrored kernel is a turned one, for every algorithm and kernel set") {
@@ -49,15 +62,21 @@ TEST_CASE("a mirrored kernel is a turned one, for every algorithm and kernel set
                 request.dtype = problem.dtype;
                 request.kernels = set;
                 request.threads = request.participants = 1 + round % 3;
-                request.weights = WeightForm::rows;
+                // The products read the weights that a transposed convolution has; the reference those of a layer,
+                // which are packed into rows.
+                const bool in_rows = algorithm == Algorithm::reference;
+                request.weights = in_rows ? WeightForm::rows : WeightForm::strided;
                 request.x_aligned = request.x_pixels_dense = request.y_in_rows = true;
                 std::unique_ptr<ConvPlan> plan;
                 REQUIRE(choose(request, algorithm, std::numeric_limits<std::size_t>::max(), plan));
                 std::vector<float> y(expected.size(), std::numeric_limits<float>::quiet_NaN());
                 const ConvShape& shape = request.shape;
+                const auto stamps = in_before_out(weight, shape);
+                ByteStrides strides = dense_strides(in_rows ? shape.in_channels : shape.out_channels, shape.kernel, 4);
+                if (!in_rows) std::swap(strides[0], strides[1]);
                 const ConvArrays arrays{
                     {x.data(), dense_strides(problem.in_channels, shape.input, 4)},
-                    {weight.data(), dense_strides(shape.in_channels, shape.kernel, 4)},
+                    {in_rows ? weight.data() : stamps.data(), strides},
                     {},
                     {},
                     {y.data(), dense_strides(problem.out_channels, shape.output, 4)},
