@@ -2,6 +2,7 @@
 // weights, exactly.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "base/aligned_buffer.hpp"
