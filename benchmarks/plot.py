@@ -18,13 +18,14 @@ OURS = {PLAIN: "tab:blue", PACKED: "tab:green"}
 
 
 def write(path: Path, session: Session) -> None:
-    """One row of pictures for every number of threads and data type."""
+    """One row of pictures for every number of threads and data type of plain convolutions."""
     groups: dict[tuple[int, str], list[Measurement]] = {}
     for one in session.measurements:
-        groups.setdefault((one.threads, one.problem.dtype), []).append(one)
-    figure = Figure(figsize=(16, 6.5 * len(groups)), layout="constrained")
-    axes = figure.subplots(len(groups), 2, squeeze=False, width_ratios=(1, 1.2))
-    for (limits, lead), ((threads, dtype), members) in zip(axes, groups.items(), strict=True):
+        if one.problem.plain:
+            groups.setdefault((one.threads, one.problem.dtype), []).append(one)
+    figure = Figure(figsize=(16, 6.5 * max(1, len(groups))), layout="constrained")
+    axes = figure.subplots(max(1, len(groups)), 2, squeeze=False, width_ratios=(1, 1.2))
+    for (limits, lead), ((threads, dtype), members) in zip(axes, groups.items(), strict=False):
         title = f"{threads} thread{'s' * (threads > 1)}, {dtype}"
         _draw_limits(limits, members)
         limits.set_title(f"{title}: share of the limit")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flatconv._bench import tables
 from flatconv._bench.measure import Measurement
+from flatconv._bench.operations import ELEMENTS
 from flatconv._bench.session import Session
 
 INTRODUCTION = """\
@@ -16,11 +17,13 @@ the same problem in turn while the others slept. Times are medians over {rounds}
 
 - **flatconv** and **torch** (NHWC: with channels last) are plain functions that get their weights in every call.
   **packed** (`flatconv.pack`), **ORT** (ONNX Runtime) and **OpenVINO** had them before, and write into memory that is
-  in place. **× peer**: plain against the better of torch's two formats, packed against the best of all; on images
-  OpenCV and SciPy too, but OpenCV only up to 11×11, beyond which it computes another way, by Fourier transform.
+  in place. **in float32** is flatconv, plain, with float32 in the place of narrower numbers.
+- **× peer**: plain against the better of torch's two formats, packed against the best of all; on images OpenCV and
+  SciPy too, but OpenCV only up to 11×11, beyond which it computes another way, by Fourier transform.
 - **Limit**: the larger of the arithmetic time, operations ÷ the peak of multiply-adds on registers alone, and the
   memory time, what NumPy takes to copy as many bytes as all the arrays have; both measured in the same rounds. Who
-  skips products with padding, as OpenVINO does, can exceed the peak.
+  skips products with padding, as OpenVINO does, can exceed the peak, and so can who has instructions for halves or
+  bytes: the peak is that of float32, or float64.
 - **least** and **mean**, the geometric one, are over layers.
 
 {machine}
@@ -28,12 +31,13 @@ the same problem in turn while the others slept. Times are medians over {rounds}
 
 
 def groups(measurements: list[Measurement]) -> Iterator[tuple[str, list[Measurement]]]:
-    """The measurements by threads, data type and batch, as tables want them."""
-    found: dict[tuple[int, str, int], list[Measurement]] = {}
+    """The measurements by threads, data type and batch, as tables want them; all that are not plain together."""
+    found: dict[tuple[int, str], list[Measurement]] = {}
     for one in measurements:
-        found.setdefault((one.threads, one.problem.dtype, one.problem.batch), []).append(one)
-    for (threads, dtype, batch), members in found.items():
-        yield f"{threads} thread{'s' * (threads > 1)}, {dtype}, batch {batch}", members
+        kind = f"{one.problem.dtype}, batch {one.problem.batch}" if one.problem.plain else "other operations and types"
+        found.setdefault((one.threads, kind), []).append(one)
+    for (threads, kind), members in found.items():
+        yield f"{threads} thread{'s' * (threads > 1)}, {kind}", members
 
 
 def summaries(session: Session) -> str:
@@ -70,7 +74,7 @@ def machine(session: Session) -> str:
     """What the figures depend on."""
     peaks = {}
     for one in session.measurements:
-        peaks.setdefault((one.threads, one.problem.dtype), []).append(one.peak * 1e-9)
+        peaks.setdefault((one.threads, ELEMENTS[one.problem.dtype].arithmetic), []).append(one.peak * 1e-9)
     lines = [
         f"- {session.machine['cpu']}, {session.machine['cpus']} CPUs, {session.machine['system']}; "
         f"flatconv used {session.machine['isa']}, compiled by {session.machine['compiler']}",

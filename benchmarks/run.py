@@ -20,6 +20,7 @@ import flatconv
 import report
 from flatconv._bench import catalogue, session
 from flatconv._bench.implementations import installed
+from flatconv._bench.operations import ELEMENTS
 from flatconv._bench.options import add_options, positive
 from flatconv._bench.problems import CLASSES
 
@@ -41,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--classes", nargs="+", metavar="CLASS", choices=tuple(CLASSES), default=[], help=", ".join(CLASSES)
     )
     choice.add_argument("--batch", nargs="+", metavar="N", type=positive)
-    choice.add_argument("--dtype", nargs="+", choices=["float32", "float64"])
+    choice.add_argument("--dtype", nargs="+", choices=[name for name in ELEMENTS if name != "uint8"])
     choice.add_argument("--representatives", action="store_true", help="three of each class")
     choice.add_argument("--list", action="store_true", help="show the problems and end")
     add_options(parser, threads=sorted({1, flatconv.get_num_threads()}), rounds=5)
@@ -59,7 +60,9 @@ def problems(options: argparse.Namespace) -> list[catalogue.Problem]:
         chosen = catalogue.representatives(chosen)
     elif not (options.networks or options.classes or options.filter or options.batch or options.dtype):
         return catalogue.published()
-    return catalogue.variants(chosen, options.batch or [1], options.dtype or ["float32"])
+    if options.batch or options.dtype:
+        return catalogue.variants(chosen, options.batch or [1], options.dtype or ["float32"])
+    return chosen
 
 
 def main(arguments: list[str] | None = None) -> int:

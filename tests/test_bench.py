@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import flatconv
@@ -142,6 +143,38 @@ def test_goals():
     together = goals([one, two], 2)
     assert together["compute-bound, plain: × one thread"] is True
     assert together["compute-bound, packed: × one thread"] is False
+
+
+def test_goals_of_other_operations():
+    layer = problem(64, 64, (56, 56), 3)
+    halves = [replace(problem(64, 64, (size, size), 3), dtype="float16") for size in (7, 14)]
+    ones = [
+        measured(halves[0], flatconv_plain=[1.2e-3], flatconv_float32=[1e-3]),
+        measured(replace(layer, dtype="bfloat16"), flatconv_plain=[1e-3], flatconv_float32=[1.4e-3]),
+        measured(replace(layer, operation="gradients"), flatconv_plain=[2e-3], torch_contiguous=[1e-3]),
+        measured(replace(layer, operation="gradients", batch=2), flatconv_plain=[1e-3], torch_contiguous=[3e-3]),
+        measured(replace(layer, operation="unfold"), flatconv_plain=[1e-3], torch_contiguous=[9e-4]),
+        measured(replace(layer, channels_last=True), flatconv_plain=[1e-3], torch_channels_last=[1e-3]),
+    ]
+    assert {goal.title: goal.met(spread) for goal, spread in summary.goals(ones, 1)} == {
+        "float16: × float32": True,
+        "bfloat16: × float32": False,
+        "gradients: × best of torch": True,
+        "unfold: × best of torch": False,
+        "channels-last: × best of torch": True,
+    }
+    ones.append(measured(halves[1], flatconv_plain=[1.4e-3], flatconv_float32=[1e-3]))
+    missed = [goal.title for goal, spread in summary.goals(ones, 1) if not goal.met(spread)]
+    assert "float16: × float32" in missed
+    rows = tables.classes(ones).splitlines()[2:]
+    assert [row.split(":")[0] for row in rows] == [
+        "| gradients",
+        "| unfold",
+        "| channels-last",
+        "| float16",
+        "| bfloat16",
+    ]
+    assert tables.row(ones[4], ["flatconv-plain"])[2] == "–"
 
 
 def test_networks_are_summed():

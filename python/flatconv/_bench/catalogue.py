@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from flatconv._bench import signals_and_volumes, vision
+from flatconv._bench import other_problems, signals_and_volumes, vision
 from flatconv._bench.problems import CLASSES, Problem
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def layers(network: str) -> Counter[Problem]:
 
 
 def networks_of(problem: Problem) -> list[str]:
-    """The networks that have this layer, whatever the batch and the data type."""
-    plain = replace(problem, batch=1, dtype="float32")
+    """The networks that have this layer, whatever the batch, the data type and what is computed with it."""
+    plain = replace(problem, batch=1, dtype="float32", operation="conv", channels_last=False)
     return [network for network in NETWORKS if plain in layers(network)]
 
 
@@ -56,20 +56,21 @@ def select(
     classes: Collection[str] = (),
     text: str = "",
 ) -> list[Problem]:
-    """Every distinct layer of these networks and classes (of all, if none are named) whose label has the text."""
-    found = {
-        layer: None
-        for network in networks or NETWORKS
-        for layer in layers(network)
-        if (not classes or set(classes) & set(layer.classes)) and text in layer.label
-    }
-    return list(found)
+    """Every distinct problem of these networks and classes (of all, if none are named) whose label has the text.
+
+    They are the layers, as convolutions of one float32 image, and after them the problems of other_problems.py.
+    """
+    wanted = networks or NETWORKS
+    found = {layer: None for network in wanted for layer in layers(network)}
+    everything = {layer.label: layer for network in NETWORKS for layer in layers(network)}
+    found |= {one: None for one in other_problems.problems(everything) if set(wanted) & set(networks_of(one))}
+    return [one for one in found if (not classes or set(classes) & set(one.classes)) and text in one.label]
 
 
-def variants(layers: Iterable[Problem], batches: Iterable[int], dtypes: Iterable[str]) -> list[Problem]:
-    """The layers in other sizes of batch and other data types."""
-    layers = list(layers)
-    return [replace(layer, batch=batch, dtype=dtype) for dtype in dtypes for batch in batches for layer in layers]
+def variants(problems: Iterable[Problem], batches: Iterable[int], dtypes: Iterable[str]) -> list[Problem]:
+    """The convolutions among the problems in other sizes of batch and other data types."""
+    plain = [one for one in problems if one.plain]
+    return [replace(one, batch=batch, dtype=dtype) for dtype in dtypes for batch in batches for one in plain]
 
 
 def representatives(problems: Iterable[Problem], each: int = 3) -> list[Problem]:
@@ -107,7 +108,7 @@ def short() -> list[Problem]:
 def published() -> list[Problem]:
     """What `benchmarks/RESULTS.md` shows: everything once; batches, and double precision, by representatives."""
     everything = select()
-    few = [one for one in representatives(everything) if not {"image", "overhead"} & set(one.classes)]
+    few = [one for one in representatives(everything) if one.plain and not {"image", "overhead"} & set(one.classes)]
     images = [one for one in select(networks=["images"]) if max(one.kernel) <= 15]
     batches = variants((one for one in few if one.rank < 3), [8], ["float32"])
     return everything + batches + variants(few + images, [1], ["float64"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flatconv._bench.operations import ELEMENTS, OPERATIONS
 from flatconv._bench.worker import LIMITS, PatienceError, Worker, WorkerError
 
 if TYPE_CHECKING:
@@ -95,8 +97,9 @@ class Bench:
         self._prepare(found)
         slow = {name for name, times in found.seconds.items() if times}
         peaks, copies, shares = [], [], [1.0]
+        arithmetic = ELEMENTS[problem.dtype].arithmetic
         for i in range(rounds):
-            peaks.append(sum(self._on_each_thread(threads, "peak", problem.dtype)))
+            peaks.append(sum(self._on_each_thread(threads, "peak", arithmetic)))
             copies.append(max(self._on_each_thread(threads, "copy", problem.bytes // threads)))
             names = [name for name in found.seconds if name not in slow]
             first = i % max(1, len(names))
@@ -152,8 +155,11 @@ class Bench:
 def _difference(samples: NDArray[Any], reference: NDArray[Any], problem: Problem) -> str:
     """By how much two results differ, if it is more than rounding makes.
 
-    Values are of unit variance, so a sum of K products is about √K, and rounding errors grow about as K.
+    Values are of unit variance, so a sum of K products is about √K, and rounding errors grow about as K, before it is
+    rounded itself. Bytes are exact, but for what lies in the middle between two when it is rounded.
     """
-    bound = 8 * float(np.finfo(problem.dtype).eps) * (problem.depth + 8)
+    terms, element = OPERATIONS[problem.operation].terms(problem), ELEMENTS[problem.dtype]
+    bound = 8 * (element.unit * (terms + 8) + element.rounded * math.sqrt(terms + 8))
+    bound += problem.operation == "qlinear_conv"
     largest = float(np.max(np.abs(samples - reference)))
     return "" if largest <= bound else f"{largest:.2g}, which is more than {bound:.2g}"

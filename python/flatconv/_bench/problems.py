@@ -1,4 +1,4 @@
-"""A convolution as data: its sizes, what it costs, and the classes that it belongs to. Everything else reads this."""
+"""A problem as data: a convolution's sizes, what to compute with it, what that costs, and the classes it belongs to."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flatconv._bench.operations import ELEMENTS, OPERATIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     PerAxis = int | tuple[int, ...]
     Padding = int | tuple[int | tuple[int, int], ...]
+    Classes = dict[str, tuple[str, Callable[["Problem"], bool]]]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One convolution, or transposed convolution, without its values; every tuple has one item for each axis.
+    """A convolution, or transposed convolution, and what to compute with it; tuples have one item for each axis.
 
     Parameters
     ----------
@@ -23,6 +26,10 @@ class Problem:
         Of zeros; for a transposed convolution, what is cut off.
     output_padding : tuple of int
         Of transposed convolutions: rows added after.
+    operation, dtype : str
+        Names of operations.py.
+    channels_last : bool
+        Whether the channels of x and y are their last axis.
     """
 
     in_channels: int
@@ -35,9 +42,10 @@ class Problem:
     groups: int = 1
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
-    bias: bool = True
     batch: int = 1
     dtype: str = "float32"
+    operation: str = "conv"
+    channels_last: bool = False
 
     @property
     def rank(self) -> int:
@@ -64,8 +72,8 @@ class Problem:
 
     @property
     def x_shape(self) -> tuple[int, ...]:
-        """(batch, in, *input)."""
-        return (self.batch, self.in_channels, *self.input)
+        """(batch, in, *input), or (batch, *input, in)."""
+        return self._placed(self.in_channels, self.input)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -77,8 +85,23 @@ class Problem:
 
     @property
     def y_shape(self) -> tuple[int, ...]:
-        """(batch, out, *output)."""
-        return (self.batch, self.out_channels, *self.output)
+        """(batch, out, *output), or (batch, *output, out)."""
+        return self._placed(self.out_channels, self.output)
+
+    def _placed(self, channels: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.batch, *sizes, channels) if self.channels_last else (self.batch, channels, *sizes)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every array that an operation may read or write."""
+        taps = math.prod(self.kernel)
+        return {
+            "x": self.x_shape,
+            "weight": self.weight_shape,
+            "bias": (self.out_channels,),
+            "y": self.y_shape,
+            "columns": (self.batch, self.in_channels * taps, math.prod(self.output)),
+        }
 
     @property
     def depth(self) -> int:
@@ -89,18 +112,24 @@ class Problem:
     def multiply_adds(self) -> int:
         """As published totals count them: taps that read padding included."""
         positions = math.prod(self.input if self.transposed else self.output)
-        return self.batch * positions * math.prod(self.weight_shape)
+        return OPERATIONS[self.operation].work * self.batch * positions * math.prod(self.weight_shape)
 
     @property
     def operations(self) -> int:
-        """Two for each multiply-add."""
-        return 2 * self.multiply_adds
+        """Two for each real multiply-add."""
+        return 2 * ELEMENTS[self.dtype].products * self.multiply_adds
 
     @property
     def bytes(self) -> int:
         """The least that moves: each array once."""
-        elements = sum(map(math.prod, (self.x_shape, self.weight_shape, self.y_shape)))
-        return (elements + self.out_channels * self.bias) * (8 if self.dtype == "float64" else 4)
+        operation = OPERATIONS[self.operation]
+        elements = sum(math.prod(self.shapes[name]) for name in operation.reads + operation.writes)
+        return elements * ELEMENTS[self.dtype].bytes
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is what most is measured of: a convolution of real numbers, channels first."""
+        return self.operation == "conv" and not self.channels_last and self.dtype in ("float32", "float64")
 
     @property
     def label(self) -> str:
@@ -123,6 +152,10 @@ class Problem:
             parts.append(f"output padding {_by_axis(self.output_padding)}")
         if self.batch > 1:
             parts.append(f"batch {self.batch}")
+        if self.operation != "conv":
+            parts.append(self.operation)
+        if self.channels_last:
+            parts.append("channels last")
         if self.dtype != "float32":
             parts.append(self.dtype)
         return " ".join(parts)
@@ -130,7 +163,7 @@ class Problem:
     @property
     def classes(self) -> list[str]:
         """The names of the classes that it belongs to."""
-        return [name for name, (_, belongs) in CLASSES.items() if belongs(self)]
+        return [name for name, (_, belongs) in (LAYERS if self.plain else OTHERS).items() if belongs(self)]
 
 
 def problem(
@@ -219,7 +252,7 @@ def _depthwise(p: Problem) -> bool:
     return p.groups == p.in_channels > 1 and not _image(p)
 
 
-CLASSES: dict[str, tuple[str, Callable[[Problem], bool]]] = {
+LAYERS: Classes = {
     "compute-bound": ("k×k, 32 channels or more in and out, 14² pixels or more", _compute_bound),
     "row-kernel": ("1×k and k×1", lambda p: _dense(p) and min(p.kernel) == 1 < max(p.kernel)),
     "pointwise": ("1×1, stride 1, more than 8² pixels", _pointwise),
@@ -236,3 +269,18 @@ CLASSES: dict[str, tuple[str, Callable[[Problem], bool]]] = {
     "image": ("one kernel on each channel of a grey or colour image", _image),
     "overhead": ("fewer than 1000 multiply-adds", _overhead),
 }
+
+# What is not plain belongs to these, whatever the layer.
+OTHERS: Classes = {
+    "gradients": ("those of input, weight and bias together", lambda p: p.operation == "gradients"),
+    "unfold": ("the region matrix", lambda p: p.operation == "unfold"),
+    "fold": ("its adjoint", lambda p: p.operation == "fold"),
+    "channels-last": ("convolutions with channels last", lambda p: p.operation == "conv" and p.channels_last),
+    "float16": ("convolutions of float16", lambda p: p.operation == "conv" and p.dtype == "float16"),
+    "bfloat16": ("convolutions of bfloat16", lambda p: p.operation == "conv" and p.dtype == "bfloat16"),
+    "conv_integer": ("bytes to int32", lambda p: p.operation == "conv_integer"),
+    "qlinear_conv": ("bytes to bytes", lambda p: p.operation == "qlinear_conv"),
+    "complex": ("convolutions of complex numbers", lambda p: p.operation == "conv" and p.dtype.startswith("complex")),
+}
+
+CLASSES = {**LAYERS, **OTHERS}

@@ -10,7 +10,7 @@ from flatconv._bench.catalogue import NETWORKS, layers
 from flatconv._bench.measure import Measurement
 from flatconv._bench.problems import CLASSES
 
-PLAIN, PACKED = "flatconv-plain", "flatconv-packed"
+PLAIN, PACKED, IN_FLOAT32 = "flatconv-plain", "flatconv-packed", "flatconv-float32"
 _TORCH = ("torch-contiguous", "torch-channels-last")
 _IMAGES = ("opencv", "scipy")
 _DIRECT_IN_OPENCV = 11  # larger kernels it applies by a Fourier transform, which is another computation
@@ -30,9 +30,14 @@ def speedup(ours: str) -> Metric:
     return lambda measurement: measurement.speedup(ours, peers(measurement, ours))
 
 
+def than_float32(measurement: Measurement) -> float | None:
+    """How many times as fast as our float32, given the same numbers."""
+    return measurement.speedup(PLAIN, [IN_FLOAT32])
+
+
 def of_peak(ours: str) -> Metric:
-    """The share of the arithmetic peak."""
-    return lambda one: one.arithmetic_seconds / one.median(ours) if ours in one.seconds else None
+    """The share of the arithmetic peak, of what computes at all."""
+    return lambda one: one.arithmetic_seconds / one.median(ours) or None if ours in one.seconds else None
 
 
 def of_limit(ours: str) -> Metric:
@@ -82,34 +87,42 @@ def by_class(measurements: list[Measurement]) -> dict[str, list[Measurement]]:
 
 @dataclass
 class Goal:
-    """A figure to reach for every one of some problems, and on average."""
+    """A figure to reach for every one of some problems, or on average, or both."""
 
     title: str
     applies: Callable[[Measurement], bool]
     metric: Metric
-    least: float
+    least: float | None
     mean: float | None = None
 
+    @property
+    def of_each(self) -> float:
+        """What one problem must reach, or, where none must, the average."""
+        return self.least or self.mean or 0.0
+
     def met(self, spread: Spread) -> bool:
-        """Whether both are reached."""
-        return spread.least >= self.least and (self.mean is None or spread.mean >= self.mean)
+        """Whether all that is asked for is reached."""
+        pairs = ((spread.least, self.least), (spread.mean, self.mean))
+        return all(wanted is None or figure >= wanted for figure, wanted in pairs)
 
 
-def _in_class(name: str, dtype: str = "float32") -> Callable[[Measurement], bool]:
-    return lambda one: name in one.problem.classes and one.problem.dtype == dtype
+def _in_class(name: str, dtype: str | None = "float32") -> Callable[[Measurement], bool]:
+    return lambda one: name in one.problem.classes and dtype in (None, one.problem.dtype)
 
 
-def _network_layer(one: Measurement) -> bool:
-    return one.problem.dtype == "float32" and not {"image", "overhead"} & set(one.problem.classes)
+def _layer_of(dtype: str) -> Callable[[Measurement], bool]:
+    """Whether it is a convolution that networks have."""
+    return lambda one: (
+        one.problem.plain and one.problem.dtype == dtype and not {"image", "overhead"} & set(one.problem.classes)
+    )
 
 
-def _double_layer(one: Measurement) -> bool:
-    return one.problem.dtype == "float64" and not {"image", "overhead"} & set(one.problem.classes)
+_network_layer = _layer_of("float32")
 
 
 def _memory_bound(one: Measurement) -> bool:
     """The arrays take longer to copy than the arithmetic takes; calls so short that they are overhead left out."""
-    return one.copy_seconds > max(one.arithmetic_seconds, 20e-6)
+    return one.problem.plain and one.copy_seconds > max(one.arithmetic_seconds, 20e-6)
 
 
 def _image_of(dtype: str) -> Callable[[Measurement], bool]:
@@ -125,12 +138,26 @@ GOALS = [
         Goal(f"{name}, packed: × best peer", _in_class(name), speedup(PACKED), 1.30)
         for name in ("depthwise", "grouped", "few-channels", "strided-1x1", "small-spatial")
     ),
+    *(
+        Goal(f"{name}, packed: × best peer", _in_class(name), speedup(PACKED), 1.0, 1.20)
+        for name in ("1d", "3d", "transposed")
+    ),
     Goal("compute-bound, float64: of the peak", _in_class("compute-bound", "float64"), of_peak(PACKED), 0.90),
-    Goal("network layers, float64, plain: × best of torch", _double_layer, speedup(PLAIN), 2.0),
+    Goal("network layers, float64, plain: × best of torch", _layer_of("float64"), speedup(PLAIN), 2.0),
     Goal("images to 11×11, float32, plain: × best peer", _image_of("float32"), speedup(PLAIN), 1.0),
     Goal("images to 11×11, float64, plain: × best peer", _image_of("float64"), speedup(PLAIN), 1.0),
     Goal("memory-bound, packed: of the speed of a copy", _memory_bound, of_limit(PACKED), 1 / 1.5),
     Goal("memory-bound, plain: of the speed of a copy", _memory_bound, of_limit(PLAIN), 1 / 1.5),
+    Goal("gradients: × best of torch", _in_class("gradients", None), speedup(PLAIN), None, 1.0),
+    *(
+        Goal(f"{name}: × best of torch", _in_class(name, None), speedup(PLAIN), 1.0)
+        for name in ("unfold", "fold", "channels-last")
+    ),
+    Goal("channels-last, packed: × best of torch", _in_class("channels-last"), speedup(PACKED), 1.0),
+    *(
+        Goal(f"{name}: × float32", _in_class(name, None), than_float32, least)
+        for name, least in (("float16", 1 / 1.3), ("bfloat16", 1.5), ("conv_integer", 1.5), ("qlinear_conv", 1.5))
+    ),
 ]
 
 

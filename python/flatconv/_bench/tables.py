@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flatconv._bench import summary
 from flatconv._bench.catalogue import networks_of
 from flatconv._bench.problems import CLASSES
-from flatconv._bench.summary import PACKED, PLAIN, Spread
+from flatconv._bench.summary import IN_FLOAT32, PACKED, PLAIN, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TITLES = {
     PLAIN: "flatconv",
     PACKED: "packed",
+    IN_FLOAT32: "in float32",
     "torch-contiguous": "torch",
     "torch-channels-last": "torch NHWC",
     "onnxruntime": "ORT",
@@ -77,7 +78,9 @@ def row(one: Measurement, names: Iterable[str]) -> list[str]:
     times = [microseconds(one.median(name)) if name in one.seconds else _MISSING for name in names]
     ours = [name for name in (PLAIN, PACKED) if name in names]
     fastest = one.best(ours)
-    speed = _MISSING if fastest is None else f"{one.problem.operations / one.median(fastest) * 1e-9:.1f}"
+    speed = _MISSING
+    if fastest is not None and one.problem.operations:
+        speed = f"{one.problem.operations / one.median(fastest) * 1e-9:.1f}"
     limits = []
     for name in ours:
         limits += [_percent(summary.of_limit(name)(one)), _ratio(summary.speedup(name)(one))]
@@ -125,7 +128,7 @@ def goals(measurements: list[Measurement], threads: int) -> str:
         rows.append(
             [
                 goal.title,
-                f"{spread.reaching(goal.least)} of {len(spread.values)}",
+                f"{spread.reaching(goal.of_each)} of {len(spread.values)}",
                 f"{spread.least:.2f}",
                 _ratio(goal.least),
                 f"{spread.mean:.2f}",

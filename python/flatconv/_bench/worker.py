@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from flatconv import _core
-from flatconv._bench.implementations import IMPLEMENTATIONS, Prepared, UnsupportedError
+from flatconv._bench.implementations import IMPLEMENTATIONS
+from flatconv._bench.operations import OPERATIONS
+from flatconv._bench.prepared import Prepared, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,9 +158,9 @@ class Implementer:
         except UnsupportedError as missing:
             return str(missing)
         start = time.perf_counter()
-        y = self._prepared.call()
+        result = self._prepared.call()
         seconds = time.perf_counter() - start
-        samples = _sampled(self._prepared.values(y), problem)
+        samples = _sampled(self._prepared.values(result), problem)
         if seconds < _SLOW:
             seconds, _ = _time(self._prepared.call, 1)
         if seconds < _LONG:
@@ -216,14 +218,21 @@ def _time(call: Callable[[], Any], calls: int) -> tuple[float, float]:
     return elapsed / calls, cpu / elapsed
 
 
-def _sampled(y: NDArray[Any], problem: Problem) -> NDArray[Any]:
-    """Elements of the result, the first and the last among them, at places that are the same in every process."""
-    if y.shape != problem.y_shape:
-        raise ValueError(f"the result has shape {y.shape}, not {problem.y_shape}")
-    flat = y.reshape(-1)
-    places = np.random.default_rng(1).integers(0, flat.size, _SAMPLES)
-    places[:2] = 0, flat.size - 1
-    return flat[places]
+def _sampled(results: Any, problem: Problem) -> NDArray[Any]:
+    """Elements of every array of the result, or of the only one, as double precision.
+
+    The first and the last are among them; the places are the same in every process.
+    """
+    several = results if isinstance(results, tuple) else (results,)
+    samples = []
+    for name, result in zip(OPERATIONS[problem.operation].writes, several, strict=True):
+        if result.shape != problem.shapes[name]:
+            raise ValueError(f"the result has shape {result.shape}, not {problem.shapes[name]}")
+        flat = result.reshape(-1)
+        places = np.random.default_rng(1).integers(0, flat.size, _SAMPLES)
+        places[:2] = 0, flat.size - 1
+        samples.append(flat[places].astype(np.complex128 if flat.dtype.kind == "c" else np.float64))
+    return np.concatenate(samples)
 
 
 def _until_quiet(patience: float = 0.2) -> None:
