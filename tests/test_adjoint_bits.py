@@ -104,6 +104,7 @@ def test_drawn_problems_at_length(isa, problem):
         ((3, 9, 8, 8), (9, 7, 1, 1), {"stride": 3}),
         ((1, 65, 5, 6), (65, 3, 7, 7), {"stride": 4, "padding": 3}),
         ((1, 4, 6, 6), (4, 4, 2, 2), {"stride": 5, "dilation": 5}),
+        ((1, 40, 9, 21), (40, 3, 5, 16), {"stride": (2, 8), "padding": (1, 3)}),
     ],
 )
 def test_layers(isa, rng, dtype, x_shape, weight_shape, geometry):
@@ -117,7 +118,7 @@ def test_layers(isa, rng, dtype, x_shape, weight_shape, geometry):
     )
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (8, 4), (5, 2), (7, 3), (10, 2), (13, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (8, 4), (16, 8), (5, 2), (7, 3), (10, 2), (13, 1)])
 def test_blocks_of_phases_that_end_at_different_channels(isa, rng, kernel, stride):
     """Deep enough that no phase has all channels in one block; widths of packed weights from one vector to many."""
     for channels, out_channels, size in [(900, 40, 5), (410, 7, 40)]:
@@ -126,7 +127,7 @@ def test_blocks_of_phases_that_end_at_different_channels(isa, rng, kernel, strid
         assert_same_bits_everywhere(
             lambda x=x, weight=weight, **run: conv_transpose1d(x, weight, None, stride, 1, **run),
             y,
-            ("auto", "channels"),
+            ("auto", "channels", "implicit"),
             (1, 2),
         )
 

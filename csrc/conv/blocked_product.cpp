@@ -10,6 +10,7 @@
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
+#include "conv/interleaved_product.hpp"
 #include "conv/operands.hpp"
 #include "conv/pixel_product.hpp"
 #include "conv/transposed.hpp"
@@ -94,6 +95,19 @@ struct AcrossChannelsTransposed {
     }
 };
 
+template <typename T>
+struct Interleaved {
+    using Blocking = InterleavedBlocking<T>;
+    using Workspace = InterleavedWorkspace<T>;
+    using Task = InterleavedTask<T>;
+    static WeightOrder weight_order(const Blocking&) { return WeightOrder::none; }
+
+    static std::string describe(const Blocking& blocking) {
+        return std::to_string(blocking.rows.size()) + (blocking.rows.size() == 1 ? " phase" : " phases interleaved") +
+               ", with lanes across pixels";
+    }
+};
+
 template <typename T, template <typename> class Way>
 class BlockedPlan final : public ConvPlan {
   public:
@@ -156,6 +170,12 @@ std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request) {
     const bool suits = computes_in_float(request.dtype) ? TransposedBlocking<float>::suits(request)
                                                         : TransposedBlocking<double>::suits(request);
     return suits ? make_plan<AcrossChannelsTransposed>(request) : nullptr;
+}
+
+std::unique_ptr<ConvPlan> plan_interleaved_phases(const PlanRequest& request) {
+    const bool suits = computes_in_float(request.dtype) ? InterleavedBlocking<float>::suits(request)
+                                                        : InterleavedBlocking<double>::suits(request);
+    return suits ? make_plan<Interleaved>(request) : nullptr;
 }
 
 const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {

@@ -1,6 +1,8 @@
 // Packs the weights of a layer: those of one convolution, or of each that a transpose is made of.
 #include "conv/layer_weights.hpp"
 
+#include <algorithm>
+
 #include "base/checked.hpp"
 #include "conv/complex_weights.hpp"
 #include "conv/operands.hpp"
@@ -18,17 +20,8 @@ std::vector<LayerWeights::Part> LayerWeights::parts_of(Task task, const ConvShap
     if (task == Task::convolution) return {{weight_sizes(shape), weight}};
     std::vector<Part> parts;
     for_each_phase(shape, [&](const Phase& phase) {
-        Part part{weight_sizes(phase.shape_of(shape)), weight};
-        ByteStrides& strides = part.weight.byte_strides;
-        std::swap(strides[0], strides[1]);
-        std::int64_t first = 0;
-        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-            const AxisPhase& taps = phase.axes[axis];
-            first += taps.first_tap * strides[axis + 2];
-            // A stride that leads to no second tap may be of any size.
-            if (taps.taps > 1) strides[axis + 2] *= taps.tap_step;
-        }
-        part.weight.data = static_cast<const std::byte*>(weight.data) + first;
+        Part part{weight_sizes(phase.shape_of(shape)), weights_of(phase, weight)};
+        std::swap(part.weight.byte_strides[0], part.weight.byte_strides[1]);
         parts.push_back(part);
     });
     return parts;
@@ -54,10 +47,10 @@ T* writable(const std::byte* place) {
 
 /// Packed rows as the array that they are.
 template <typename T>
-ConstArray in_rows(const WeightSizes& sizes, const std::byte* rows) {
+ConstArray in_rows(const WeightSizes& sizes, const PackedWeights& packed) {
     ByteStrides strides = dense_strides(sizes.in_channels, sizes.kernel, std::int64_t(sizeof(T)));
-    strides[0] = packed_row_stride<T>(sizes.depth()) * std::int64_t(sizeof(T));
-    return {rows, strides};
+    strides[0] = packed.row_stride * std::int64_t(sizeof(T));
+    return {packed.rows, strides};
 }
 
 }  // namespace
@@ -74,7 +67,17 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
         const WeightSizes& sizes = part.sizes;
         PackedWeights at{};
         at.kernels = &kernels;
-        at.rows = take(sizes.rows() * packed_row_stride<T>(sizes.depth()));
+        // Phases with equally many taps take turns: a product may have their rows as one matrix.
+        const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
+        const auto alike = [&](const Part& other) { return other.sizes.kernel == sizes.kernel; };
+        const auto first = std::find_if(parts.begin(), parts.end(), alike) - parts.begin();
+        at.row_stride = stride * std::count_if(parts.begin(), parts.end(), alike);
+        const auto before = std::count_if(parts.begin(), parts.begin() + std::ptrdiff_t(parts_.size()), alike);
+        if (before == 0) {
+            at.rows = take(sizes.rows() * at.row_stride);
+        } else if (start) {
+            at.rows = parts_[std::size_t(first)].rows + before * stride * std::ptrdiff_t(sizeof(T));
+        }
         const WeightSizes in_panels = panel_sizes(sizes);
         at.panels = take(in_panels.groups * PanelLayout(in_panels, kernels_of<T>(kernels)).group_elements());
         at.bias = bias;
@@ -99,11 +102,11 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
     pack_bias(shape, half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const auto& [all, weight] = parts[i];
-        const std::ptrdiff_t stride = packed_row_stride<T>(all.depth());
+        const std::ptrdiff_t stride = parts_[i].row_stride;
         T* const to = writable<T>(parts_[i].rows);
         for (std::int64_t row = 0; row < all.rows(); ++row) pack_row(half, all, weight, row, to + row * stride);
         // From the rows, because those of different groups may lie anywhere in the caller's array.
-        const ConstArray rows = in_rows<T>(all, parts_[i].rows);
+        const ConstArray rows = in_rows<T>(all, parts_[i]);
         WeightSizes sizes = all;
         sizes.in_before_out = false;
         sizes = panel_sizes(sizes);
@@ -115,7 +118,7 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
             }
         }
     }
-    weight_ = in_rows<T>(parts.front().sizes, parts_.front().rows);
+    weight_ = in_rows<T>(parts.front().sizes, parts_.front());
     bias_ = {parts_.front().bias, {shape.parts * std::int64_t(sizeof(T))}};
     return {};
 }

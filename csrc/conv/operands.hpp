@@ -63,7 +63,7 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     const WeightSizes sizes = weight_sizes(request.shape);
     const ActivationSteps<T> activation(request.activation);
     if (const PackedWeights* packed = arrays.packed) {
-        return {{reinterpret_cast<const T*>(packed->rows), packed_row_stride<T>(sizes.depth())},
+        return {{reinterpret_cast<const T*>(packed->rows), packed->row_stride},
                 reinterpret_cast<const T*>(packed->panels),
                 reinterpret_cast<const T*>(packed->bias),
                 activation};

@@ -78,12 +78,17 @@ class TransposedPlan final : public ConvPlan {
     }
 
   private:
-    /// All phases at once, with lanes across channels; leaves null where that does not suit.
+    /// All phases at once, with lanes across channels or across pixels; leaves null where neither suits.
     void plan_together(PlanRequest request, Algorithm wanted, std::size_t workspace_limit) {
-        if (wanted != Algorithm::automatic && wanted != Algorithm::channels) return;
         request.shape = transposed(shape_);
-        together_ = plan_all_phases(request);
-        if (together_ && together_->workspace_bytes() + request.reserved_bytes > workspace_limit) together_.reset();
+        const auto consider = [&](Algorithm algorithm, std::unique_ptr<ConvPlan> (*plan)(const PlanRequest&)) {
+            if (wanted != Algorithm::automatic && wanted != algorithm) return;
+            std::unique_ptr<ConvPlan> candidate = plan(request);
+            if (!candidate || candidate->workspace_bytes() + request.reserved_bytes > workspace_limit) return;
+            if (!together_ || candidate->cycles() < together_->cycles()) together_ = std::move(candidate);
+        };
+        consider(Algorithm::channels, plan_all_phases);
+        consider(Algorithm::implicit, plan_interleaved_phases);
     }
 
     /// Each phase as the ordinary convolution that it is.
@@ -138,17 +143,12 @@ class TransposedPlan final : public ConvPlan {
         ConvArrays part = arrays;
         if (arrays.packed) {
             part.packed += phase.packed_part;
-            part.weight = {part.packed->rows, phase_rows(phase.shape)};
+            // What packed rows hold is what is computed with.
+            const std::int64_t bytes = computes_in_float(dtype_) ? sizeof(float) : sizeof(double);
+            part.weight = {part.packed->rows, dense_strides(phase.shape.in_channels, phase.shape.kernel, bytes)};
+            part.weight.byte_strides[0] = part.packed->row_stride * bytes;
         } else {
-            std::int64_t first_tap = 0;
-            for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-                const AxisPhase& along = phase.phase.axes[axis];
-                std::int64_t& stride = part.weight.byte_strides[axis + 2];
-                first_tap += along.first_tap * stride;
-                // A stride that leads to no second tap may be of any size.
-                if (along.taps > 1) stride *= along.tap_step;
-            }
-            part.weight.data = static_cast<const std::byte*>(arrays.weight.data) + first_tap;
+            part.weight = weights_of(phase.phase, part.weight);
         }
         part.y.data = static_cast<std::byte*>(arrays.y.data) + step_to(phase, part.y.byte_strides);
         if (arrays.residual.data) {
@@ -156,16 +156,6 @@ class TransposedPlan final : public ConvPlan {
                 static_cast<const std::byte*>(arrays.residual.data) + step_to(phase, part.residual.byte_strides);
         }
         return part;
-    }
-
-    /// The strides of a phase's packed rows, which hold what is computed with.
-    ByteStrides phase_rows(const ConvShape& phase) const {
-        const bool in_float = computes_in_float(dtype_);
-        const std::int64_t bytes = in_float ? sizeof(float) : sizeof(double);
-        ByteStrides strides = dense_strides(phase.in_channels, phase.kernel, bytes);
-        strides[0] =
-            bytes * (in_float ? packed_row_stride<float>(phase.depth) : packed_row_stride<double>(phase.depth));
-        return strides;
     }
 
     /// Makes the strides of y those of a phase, and tells how far its first output is.

@@ -132,13 +132,6 @@ struct TransposedBlocking {
 
     static std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }
 
-    static ConvShape pixels_as_they_are(ConvShape shape) {
-        shape.kernel = shape.stride = shape.dilation = {1, 1, 1};
-        shape.pad_before = {0, 0, 0};
-        shape.mirrored = false;
-        return shape;
-    }
-
     static std::vector<PatternedPhase> list_phases(const ConvShape& shape, std::vector<TapPattern>& patterns) {
         std::vector<PatternedPhase> phases;
         std::size_t index = 0;

@@ -68,6 +68,26 @@ ConvShape Phase::shape_of(const ConvShape& shape) const {
     return part;
 }
 
+ConstArray weights_of(const Phase& phase, ConstArray all) {
+    std::int64_t first = 0;
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+        const AxisPhase& along = phase.axes[axis];
+        std::int64_t& stride = all.byte_strides[axis + 2];
+        first += along.first_tap * stride;
+        // A stride that leads to no second tap may be of any size.
+        if (along.taps > 1) stride *= along.tap_step;
+    }
+    all.data = static_cast<const std::byte*>(all.data) + first;
+    return all;
+}
+
+ConvShape pixels_as_they_are(ConvShape shape) {
+    shape.kernel = shape.stride = shape.dilation = {1, 1, 1};
+    shape.pad_before = {0, 0, 0};
+    shape.mirrored = false;
+    return shape;
+}
+
 bool phases_cover_output(const ConvShape& shape) noexcept {
     for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
         std::int64_t covered = 0;

@@ -50,6 +50,12 @@ struct Phase {
     std::int64_t pixels() const { return axes[0].outputs * axes[1].outputs * axes[2].outputs; }
 };
 
+/// Its weights, among those of all; the strides of the kernel's axes follow those of channels.
+ConstArray weights_of(const Phase& phase, ConstArray all);
+
+/// The shape in which each output is the pixel of x at its place, to bring boxes of x into bands.
+ConvShape pixels_as_they_are(ConvShape shape);
+
 /// visit(phase) for every phase that has taps, always in the same order. Whether it has outputs depends on their
 /// number.
 template <typename Visit>

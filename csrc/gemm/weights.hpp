@@ -113,7 +113,8 @@ void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const Wei
 /// Weights and bias of a layer that is called many times, in both orders.
 struct PackedWeights {
     const KernelSet* kernels;  // that the panels are made for
-    const std::byte* rows;     // packed_row_stride apart
+    const std::byte* rows;
+    std::ptrdiff_t row_stride;  // in elements: packed_row_stride, or a multiple where parts of a layer take turns
     const std::byte* panels;
     const std::byte* bias;  // dense, zeros where there is none
 };

@@ -96,6 +96,16 @@ struct Transposition {
     const Epilogue<T>* epilogue;  // rows of `to` are output channels; or null
 };
 
+/// Rows that become one: to[c * count + k] = from[k][c]. Vectors are read and written whole, so that rows end, and the
+/// one that they become, where `cols` is rounded up to vectors.
+template <typename T>
+struct Interleaving {
+    const T* const* from;
+    int count;
+    int64_t cols;
+    T* to;
+};
+
 /// Some rows of an image on their way into a band: to[r * to_stride + c] = from[r * from_stride + c * from_step].
 template <typename T>
 struct BlockCopy {
@@ -225,6 +235,7 @@ struct Kernels {
     void (*bend)(const Bending<T>&);
 
     void (*copy_block)(const BlockCopy<T>&);
+    void (*interleave)(const Interleaving<T>&);
 
     /// Fused multiply-adds on registers alone, for measuring the machine: 2 · lanes · chains · steps operations.
     T (*multiply_add_chains)(int64_t steps);

@@ -74,6 +74,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.finish_rows = finish_rows<Isa>;
     kernels.bend = bend<Isa>;
     kernels.copy_block = copy_block<Isa>;
+    kernels.interleave = interleave_rows<Isa>;
     kernels.multiply_add_chains = multiply_add_chains<Isa>;
     kernels.chains = Isa::chains;
     return kernels;
