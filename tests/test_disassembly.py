@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # By instruction set: how a multiply-add looks (of integers, the multiplication), and how an access to the stack does.
 PATTERNS = {
     "avx2": (r"vfmadd\d+p[sd]|vpmaddwd", r"%[re]?[sb]p\b"),
-    "avx512": (r"vfmadd\d+p[sd]|vpmaddwd|vpdpbusd", r"%[re]?[sb]p\b"),
+    "avx512": (r"vfmadd\d+p[sd]|vpmaddwd|vpdpbusd|vdpbf16ps", r"%[re]?[sb]p\b"),
     "neon": (r"fmla\b|smull2\b", r"\bsp\b"),
 }
 JUMP = re.compile(r"(?:j\w+|b\.\w+|cbnz\s+\w+,)\s+(?:0x)?([0-9a-f]+)\b")

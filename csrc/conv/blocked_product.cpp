@@ -3,15 +3,17 @@
 //
 // `im2col` lays each band of the region matrix out in contiguous memory. `implicit` computes the same product, but
 // packs only the vectors of pixels that cross the end of a row; the others it reads from the padded band, or for 1×1
-// kernels from the image itself. `channels` turns the product around: lanes lie across output channels, for which the
-// weights are packed into panels, and pixels are read one by one; where groups have a single input channel each, lanes
-// lie across many groups, and pixels are vectors as well. `direct` is for few output channels: it makes no region
-// matrix at all, and shares each row of a band among the rows of the kernel.
+// kernels from the image itself; or bfloat16 in pairs, for the CPU's dot product. `channels` turns the product around:
+// lanes lie across output channels, for which the weights are packed into panels, and pixels are read one by one; where
+// groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well. `direct` is
+// for few output channels: it makes no region matrix at all, and shares each row of a band among the rows of the
+// kernel.
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
 #include "conv/interleaved_product.hpp"
 #include "conv/operands.hpp"
+#include "conv/pair_plan.hpp"
 #include "conv/pixel_product.hpp"
 #include "conv/transposed.hpp"
 #include "conv/transposed_product.hpp"
@@ -181,9 +183,11 @@ std::unique_ptr<ConvPlan> plan_interleaved_phases(const PlanRequest& request) {
 const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {
                                             return make_plan<AcrossPixels>(request, Packing::all);
                                         }};
-const ConvAlgorithm implicit_algorithm = {Algorithm::implicit, "implicit", [](const PlanRequest& request) {
-                                              return make_plan<AcrossPixels>(request, Packing::crossing);
-                                          }};
+const ConvAlgorithm implicit_algorithm = {
+    Algorithm::implicit, "implicit", [](const PlanRequest& request) {
+        auto plan = make_plan<AcrossPixels>(request, Packing::crossing);
+        return has_pairs(*request.kernels, request.dtype) ? plan_pairs(request, std::move(plan)) : std::move(plan);
+    }};
 const ConvAlgorithm channels_algorithm = {
     Algorithm::channels, "channels", [](const PlanRequest& request) {
         const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;

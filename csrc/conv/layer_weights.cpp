@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "conv/complex_weights.hpp"
 #include "conv/operands.hpp"
+#include "conv/pair_plan.hpp"
 #include "conv/transposed_phases.hpp"
 
 namespace flatconv {
@@ -31,18 +32,32 @@ namespace {
 
 /// Whole vectors of channels may be many times the weights themselves, whose size is known to fit.
 template <typename T>
-Checked packed_elements(const WeightSizes& sizes, const Kernels<T>& kernels) {
+Checked packed_elements(const WeightSizes& sizes, const Kernels<T>& kernels, bool in_pairs) {
     const Checked rows = Checked(sizes.rows()) * packed_row_stride<T>(sizes.depth());
     const WeightSizes in_panels = panel_sizes(sizes);
     const Checked panels =
         Checked(round_up(in_panels.out_channels, kernels.lanes)) * in_panels.groups * in_panels.depth();
-    return rows + panels + sizes.rows();
+    const Checked pairs = Checked(in_pairs ? sizes.rows() : 0) * packed_row_stride<T>(words_of_pairs(sizes.depth()));
+    return rows + panels + pairs + sizes.rows();
 }
 
 /// A place among the packed weights, to write.
 template <typename T>
 T* writable(const std::byte* place) {
     return reinterpret_cast<T*>(const_cast<std::byte*>(place));
+}
+
+/// Packs rows as words, too.
+void join_rows(const PairKernels& kernels, const WeightSizes& sizes, const float* rows, PackedWeights& packed) {
+    const std::int64_t depth = sizes.depth(), words = words_of_pairs(depth);
+    auto* to = const_cast<float*>(packed.pairs);
+    packed.least_exponent = no_exponent;
+    for (std::int64_t row = 0; row < sizes.rows(); ++row) {
+        kernels.join(rows, depth, to);
+        packed.least_exponent = std::min(packed.least_exponent, kernels.least_exponent(rows, depth));
+        rows += packed_row_stride<float>(depth);
+        to += packed_row_stride<float>(words);
+    }
 }
 
 /// Packed rows as the array that they are.
@@ -56,7 +71,8 @@ ConstArray in_rows(const WeightSizes& sizes, const PackedWeights& packed) {
 }  // namespace
 
 template <typename T>
-std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet& kernels, std::byte* start) {
+std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet& kernels, bool in_pairs,
+                                std::byte* start) {
     Carver carver(start);
     const auto take = [&](std::int64_t count) {
         return reinterpret_cast<std::byte*>(carver.take<T>(std::size_t(count)));
@@ -81,6 +97,8 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
         const WeightSizes in_panels = panel_sizes(sizes);
         at.panels = take(in_panels.groups * PanelLayout(in_panels, kernels_of<T>(kernels)).group_elements());
         at.bias = bias;
+        const std::ptrdiff_t words = packed_row_stride<float>(words_of_pairs(sizes.depth()));
+        if (in_pairs) at.pairs = carver.take<float>(std::size_t(sizes.rows() * words));
         parts_.push_back(at);
     }
     return carver.used();
@@ -90,14 +108,15 @@ template <typename T>
 Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& shape, DType dtype,
                                const KernelSet& set, const ConstArray& bias) {
     const Kernels<T>& kernels = kernels_of<T>(set);
+    const bool in_pairs = has_pairs(set, dtype);
     Checked elements;
-    for (const Part& part : parts) elements = elements + packed_elements(part.sizes, kernels);
+    for (const Part& part : parts) elements = elements + packed_elements(part.sizes, kernels, in_pairs);
     if (!(elements * std::int64_t(sizeof(T))).valid()) {
         return {StatusCode::size_overflow, "the packed weights have more than 2⁶³ − 1 bytes"};
     }
-    memory_ = AlignedBuffer(place<T>(parts, set, nullptr));
+    memory_ = AlignedBuffer(place<T>(parts, set, in_pairs, nullptr));
     if (!memory_.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
-    place<T>(parts, set, memory_.data());
+    place<T>(parts, set, in_pairs, memory_.data());
     const HalfKernels<T>* const half = half_kernels<T>(set, dtype);
     pack_bias(shape, half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -116,6 +135,9 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
                 pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth,
                               writable<T>(parts_[i].panels) + layout.at(group, panel));
             }
+        }
+        if constexpr (std::is_same_v<T, float>) {
+            if (in_pairs) join_rows(set.pairs, all, to, parts_[i]);
         }
     }
     weight_ = in_rows<T>(parts.front().sizes, parts_.front());

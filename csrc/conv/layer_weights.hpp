@@ -39,7 +39,7 @@ class LayerWeights {
                      const ConstArray& bias);
 
     template <typename T>
-    std::size_t place(const std::vector<Part>& parts, const KernelSet& kernels, std::byte* start);
+    std::size_t place(const std::vector<Part>& parts, const KernelSet& kernels, bool in_pairs, std::byte* start);
 
     AlignedBuffer memory_;
     std::vector<PackedWeights> parts_;

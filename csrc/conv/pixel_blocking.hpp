@@ -17,29 +17,42 @@ enum class Packing {
     crossing,  // only those that run across the end of a row, because the others can be read where they lie
 };
 
+/// What multiplies.
+template <typename T>
+struct Multiplier {
+    const Kernels<T>& kernels;
+    std::int64_t depths = 1;  // that one word of the kernels holds
+    std::int64_t block = depth_block;
+};
+
 template <typename T>
 struct PixelBlocking {
     PixelBlocking(const PlanRequest& request, Packing wanted_packing)
-        : kernels(kernels_of<T>(*request.kernels)),
+        : PixelBlocking(request, wanted_packing, Multiplier<T>{kernels_of<T>(*request.kernels)}) {}
+
+    PixelBlocking(const PlanRequest& request, Packing wanted_packing, const Multiplier<T>& multiplier)
+        : kernels(multiplier.kernels),
           shape(request.shape),
           packing(wanted_packing),
+          word_depths(multiplier.depths),
           x_aligned(request.x_aligned),
           half(half_kernels<T>(request)),
           in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
           keeps_sums(!request.y_in_rows),
-          block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
+          block(std::clamp<std::int64_t>(shape.depth, 1, multiplier.block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           bands(plan_bands(shape, {kernels.tile_rows, kernels.tile_cols}, request.band_bytes / std::int64_t(sizeof(T)),
                            request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
           layout(shape, bands.box),
           vectors(ceil_div(bands.box[0] * bands.box[1] * bands.box[2], kernels.lanes)),
           packed_vectors(packing == Packing::all ? vectors : count_crossing()),
-          packed_stride(round_up((block + 1) * kernels.lanes, std::int64_t(cache_line / sizeof(T)))),
+          packed_stride(round_up((words(block) + 1) * kernels.lanes, std::int64_t(cache_line / sizeof(T)))),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
 
     const Kernels<T>& kernels;
     const ConvShape shape;
     const Packing packing;
+    const std::int64_t word_depths;
     const bool x_aligned;
     const HalfKernels<T>* const half;  // of x, y and the residual; or null
     const bool in_place;               // the image itself is the region matrix
@@ -56,6 +69,9 @@ struct PixelBlocking {
     std::int64_t tasks() const { return bands.tasks; }
     double cycles() const { return bands.cycles; }
 
+    /// So many depths in words; blocks begin with a whole one.
+    std::int64_t words(std::int64_t depths) const { return ceil_div(depths, word_depths); }
+
     /// Of so many rows, those whose sums are kept at a time: halves are rounded strip by strip, as soon as may be.
     std::int64_t sum_rows(std::int64_t rows) const {
         return half && shape.depth <= block ? std::min<std::int64_t>(rows, kernels.tile_rows) : rows;
@@ -64,7 +80,7 @@ struct PixelBlocking {
   private:
     BandWork work(const Extent& box, std::int64_t rows) const {
         const auto pixels = double(box[0] * box[1] * box[2]);
-        const double depth = double(shape.depth), channels = double(shape.in_channels);
+        const double depth = double(words(shape.depth)), channels = double(shape.in_channels);
         const double blocks = double(ceil_div(shape.depth, block));
         const double tile_rows = double(even_tile(rows, kernels.tile_rows));
         const double tile_vectors = kernels.tile_cols / kernels.lanes;
@@ -79,7 +95,8 @@ struct PixelBlocking {
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::pack * packed * depth + cost::weight * double(rows) * depth +
                     (half ? cost::pad : 4 * cost::finish) * sums,
-                (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(block) + kept};
+                (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(words(block)) +
+                    kept};
     }
 
     /// In the largest box; a smaller one has no more.

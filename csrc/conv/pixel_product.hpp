@@ -27,11 +27,20 @@ class PixelTask {
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
           y_(shape_, task_, arrays, operands.bias + first_row(), operands.activation, blocking.half) {}
 
-    void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, shape_, task_.box,
-                                        arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
-        PaddedChannels<T> padded(padding, blocking_.layout, shape_, channel_, arrays_.x.byte_strides[1],
-                                 workspace_.ring, blocking_.ring);
+    void run(parallel::Cancellation& cancellation) { run(padding(), cancellation); }
+
+    const PixelBox& box() const { return task_.box; }
+
+    ChannelPadding<T> padding() const {
+        return {blocking_.kernels, blocking_.half,         blocking_.layout,    shape_,
+                task_.box,         arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks};
+    }
+
+    /// With `padding()`, or something that goes by way of it.
+    template <typename Padding>
+    void run(const Padding& padding, parallel::Cancellation& cancellation) {
+        PaddedChannels<T, Padding> padded(padding, blocking_.layout, shape_, channel_, arrays_.x.byte_strides[1],
+                                          workspace_.ring, blocking_.ring);
         if (blocking_.in_place) {
             place_pixels();
         } else {
@@ -124,15 +133,16 @@ class PixelTask {
     void multiply_rows(std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t length, T* to,
                        bool finishes) {
         const Epilogue<T> epilogue = y_.epilogue(row, 0);
-        multiply<T>(blocking_.kernels, {{weights_.data + row * weights_.stride + depth, weights_.stride},
-                                        rows,
-                                        workspace_.regions,
-                                        pixels_,
-                                        length,
-                                        to,
-                                        workspace_.sums ? sums_stride() : y_.row_stride(),
-                                        depth > 0,
-                                        finishes ? &epilogue : nullptr});
+        multiply<T>(blocking_.kernels,
+                    {{weights_.data + row * weights_.stride + blocking_.words(depth), weights_.stride},
+                     rows,
+                     workspace_.regions,
+                     pixels_,
+                     blocking_.words(length),
+                     to,
+                     workspace_.sums ? sums_stride() : y_.row_stride(),
+                     depth > 0,
+                     finishes ? &epilogue : nullptr});
     }
 
     const PixelBlocking<T>& blocking_;

@@ -18,6 +18,7 @@ extern const KernelSet avx2_kernel_set;
 #ifdef FLATCONV_HAVE_AVX512
 extern const KernelSet avx512_kernel_set;
 extern const KernelSet avx512_vnni_kernel_set;
+extern const KernelSet avx512_bf16_kernel_set;
 #endif
 #ifdef FLATCONV_HAVE_NEON
 extern const KernelSet neon_kernel_set;
@@ -27,7 +28,7 @@ namespace {
 
 constexpr const KernelSet* all_sets[] = {
 #ifdef FLATCONV_HAVE_AVX512
-    &avx512_vnni_kernel_set, &avx512_kernel_set,
+    &avx512_bf16_kernel_set, &avx512_vnni_kernel_set, &avx512_kernel_set,
 #endif
 #ifdef FLATCONV_HAVE_AVX2
     &avx2_kernel_set,
@@ -48,6 +49,7 @@ unsigned detect_features() noexcept {
         __builtin_cpu_supports("avx512dq")) {
         features |= cpu_avx512;
         if (__builtin_cpu_supports("avx512vnni")) features |= cpu_avx512_vnni;
+        if (__builtin_cpu_supports("avx512bf16")) features |= cpu_avx512_bf16;
     }
     // Not among the names that every compiler knows. Its registers are AVX2's.
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;

@@ -104,6 +104,32 @@ void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstA
                    [&](const std::byte* element) { std::memcpy(packed++, element, sizeof(T)); });
 }
 
+int pack_pairs(const KernelSet& set, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
+               float* packed) noexcept {
+    const ByteStrides& strides = weight.byte_strides;
+    const std::byte* from = static_cast<const std::byte*>(weight.data) +
+                            sizes.row_at(strides, row / sizes.out_channels, row % sizes.out_channels);
+    const PairKernels& kernels = set.pairs;
+    const std::int64_t depth = sizes.depth(), pairs = depth / 2, taps = sizes.taps();
+    if (taps == 1 || (is_dense(sizes.kernel, strides, strides[4]) && strides[1] == taps * strides[4])) {
+        const auto step = std::ptrdiff_t(taps == 1 ? strides[1] : strides[4]);
+        const int least = kernels.join_halves({from, step, true, 0, 2 * step, 1, pairs, packed, 0});
+        if (depth % 2 == 0) return least;
+        from += (depth - 1) * step;
+        return std::min(least, kernels.join_halves({from, 0, false, 0, 0, 1, 1, packed + pairs, 0}));
+    }
+    int least = no_exponent;
+    constexpr std::int64_t at_once = 256;  // even, so that no pair is parted
+    float numbers[at_once];
+    for (std::int64_t d = 0; d < depth; d += at_once) {
+        const std::int64_t count = std::min(at_once, depth - d);
+        widen_rows(set.bfloat16, sizes, strides, {from, 1}, d, count, numbers, 0);
+        least = std::min(least, kernels.least_exponent(numbers, count));
+        kernels.join(numbers, count, packed + d / 2);
+    }
+    return least;
+}
+
 template <typename T>
 void expand_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, bool conjugates, T* packed,
                 std::ptrdiff_t stride) noexcept {

@@ -72,6 +72,12 @@ template <typename T>
 void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
               T* packed) noexcept;
 
+/// The same of bfloat16, whose kernels have words of pairs. Returns the least exponent.
+int pack_pairs(const KernelSet& kernels, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
+               float* packed) noexcept;
+
+inline std::int64_t words_of_pairs(std::int64_t depth) noexcept { return ceil_div(depth, 2); }
+
 /// Makes of complex weights the real ones that do the same to channels of real numbers, the real part and the imaginary
 /// one of each complex channel: of w, or of its conjugate, the matrix ((re w, −im w), (im w, re w)). `sizes` are those
 /// of the complex weights; `packed` are two rows, `stride` apart, of complex row `row`.
@@ -117,6 +123,8 @@ struct PackedWeights {
     std::ptrdiff_t row_stride;  // in elements: packed_row_stride, or a multiple where parts of a layer take turns
     const std::byte* panels;
     const std::byte* bias;  // dense, zeros where there is none
+    const float* pairs;  // rows of words, packed_row_stride of their number apart, where `kernels` have pairs; or null
+    int least_exponent;  // of theirs; see PairKernels
 };
 
 }  // namespace flatconv

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/checked.hpp"
 #include "problem/padding.hpp"
@@ -142,6 +143,10 @@ std::int64_t BandLayout::image_blocks(const ConvShape& shape, const Extent& stri
                     block.to =
                         std::ptrdiff_t(position_at(d_run.at + d, h_run.at + h_inside.begin, w_run.at + w_inside.begin));
                     block.to_stride = std::ptrdiff_t(row_length());
+                    // Rows that follow each other are one row.
+                    if (block.from_stride == block.from_step * block.cols && block.to_stride == block.cols) {
+                        block.cols *= std::exchange(block.rows, 1);
+                    }
                     ++count;
                 }
             }

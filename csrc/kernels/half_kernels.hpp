@@ -15,6 +15,7 @@ template <typename Isa, typename Half>
 FLATCONV_INLINE typename Isa::Vector gather_halves(const char* from, ptrdiff_t step, int count) {
     if constexpr (Isa::masks_halves) {
         if (step == sizeof(Half)) return Isa::widen_first(Half{}, from, count);
+        if (step == 2 * sizeof(Half)) return Isa::widen_even(Half{}, from, count);
     }
     Half halves[Isa::lanes] = {};
     for (int l = 0; l < count; ++l) __builtin_memcpy(halves + l, from + l * step, sizeof(Half));
@@ -47,7 +48,7 @@ void widen(const Widening<float>& w) {
                 Isa::store(to + c, Isa::widen(Half{}, from + c * bytes));
                 continue;
             }
-        } else if (w.from_step == 2 * bytes) {
+        } else if (w.from_step == 2 * bytes && !Isa::masks_halves) {
             // The last number of the second vector need not exist.
             for (; c + lanes < w.cols; c += lanes) {
                 const char* at = from + 2 * c * bytes;

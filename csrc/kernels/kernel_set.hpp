@@ -325,6 +325,42 @@ struct HalfKernels {
     void (*narrow)(const Narrowing<T>&);
 };
 
+/// Halves on their way into words of two: for each r and c, to[r * to_stride + c] has the one at
+/// first + r * from_stride + c * from_step in its upper half, and in its lower one that `second` further, or 0 where
+/// there is none. On the side of what is stored, distances count bytes, and nothing needs to be aligned.
+struct HalfJoin {
+    const void* first;
+    ptrdiff_t second;
+    bool has_second;
+    ptrdiff_t from_stride, from_step;
+    int64_t rows, cols;
+    float* to;
+    ptrdiff_t to_stride;
+};
+
+/// What has no exponent, has one that is larger than any.
+inline constexpr int no_exponent = 255;
+
+/// The kernels of bfloat16 by the CPU's own dot product. A word, which is called a float here, holds two numbers of
+/// consecutive depths, the earlier one in its upper half. One instruction adds the product of the upper halves to a
+/// sum, then that of the lower ones, each step rounded like a fused multiply-add of float32: the same chain, but for
+/// subnormal numbers, which are zeros to it.
+struct PairKernels {
+    /// Those of float32, but `multiply` reads words, and computes float sums. Null where there is no such instruction.
+    Kernels<float> words{};
+
+    /// The same for bands of floats: `pack_vector` makes words of each two depths, or of the last one and a zero.
+    Kernels<float> joining{};
+
+    /// Makes words of `count` floats of bfloat16's precision.
+    void (*join)(const float* numbers, int64_t count, float* words) = nullptr;
+
+    /// These two return the smallest biased exponent, zeros apart: 0 where a number is subnormal, no_exponent without
+    /// any.
+    int (*join_halves)(const HalfJoin&) = nullptr;
+    int (*least_exponent)(const float* numbers, int64_t count) = nullptr;
+};
+
 /// What the CPU and the operating system must offer, as bits.
 enum CpuFeature : unsigned {
     cpu_baseline = 0,
@@ -332,6 +368,7 @@ enum CpuFeature : unsigned {
     cpu_avx512 = 1u << 1,
     cpu_avx512_vnni = 1u << 2,
     cpu_f16c = 1u << 3,
+    cpu_avx512_bf16 = 1u << 4,
 };
 
 struct KernelSet {
@@ -342,6 +379,7 @@ struct KernelSet {
     ByteKernels bytes;
     HalfKernels<float> float16;
     HalfKernels<float> bfloat16;
+    PairKernels pairs{};
 };
 
 template <typename T>

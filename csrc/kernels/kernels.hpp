@@ -18,7 +18,10 @@
 // have beside, with a Half of kernels/half.hpp in place of its name, at any address:
 //
 //     widen(Half, const void*), narrow(Half, Vector, void*)             a vector of them
-//     widen_first(Half, const void*, n), narrow_first(Half, Vector, void*, n)     where masks_halves
+//     widen_first(Half, const void*, n), narrow_first(Half, Vector, void*, n)     where masks_halves; and there
+//     widen_even(Half, const void*, n)              n of them, each the first of two
+//
+// Those of PairKernels are floats whose fma is of words, with join(a, b) beside: words of a's and b's upper halves.
 //
 // Everything is in an anonymous namespace and no library header is included: a function that two translation units
 // share would be merged by the linker, and might bring wide instructions to a CPU that has none.

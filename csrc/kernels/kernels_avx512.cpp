@@ -1,8 +1,10 @@
 // The kernels for AVX-512; called through avx512_kernel_set on CPUs that have F, VL, BW and DQ, and
-// through avx512_vnni_kernel_set, which differs in integers alone, on those that have VNNI too.
+// through avx512_vnni_kernel_set, which differs in integers alone, on those that have VNNI too; and through
+// avx512_bf16_kernel_set, which differs from that in bfloat16 alone, on those that have BF16 as well.
 #include <immintrin.h>
 
 #include "kernels/kernels.hpp"
+#include "kernels/pair_kernels.hpp"
 
 namespace flatconv {
 namespace {
@@ -78,6 +80,16 @@ struct Avx512Float {
     template <typename Half>
     static FLATCONV_INLINE Vector widen_first(Half half, const void* p, int n) {
         return widened(half, _mm256_maskz_loadu_epi16(first(n), p));
+    }
+    static FLATCONV_INLINE __m512i words(const void* p, int n) {
+        // Without the last one's second half, which need not exist.
+        return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << (2 * n - 1)) - 1), p);
+    }
+    static FLATCONV_INLINE Vector widen_even(BFloat16, const void* p, int n) {
+        return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, words(p, n), 16));
+    }
+    static FLATCONV_INLINE Vector widen_even(Float16 half, const void* p, int n) {
+        return widened(half, _mm512_maskz_cvtepi32_epi16(0xFFFF, words(p, n)));
     }
     template <typename Half>
     static FLATCONV_INLINE void narrow_first(Half half, Vector v, void* p, int n) {
@@ -157,6 +169,19 @@ struct Avx512Quads : Avx512Pairs {
     }
 };
 
+// Two numbers of bfloat16 in a word that is called a float.
+struct Avx512HalfPairs : Avx512Float {
+    static FLATCONV_INLINE Vector join(Vector a, Vector b) {
+        const __m512i upper = _mm512_set1_epi32(int(0xFFFF0000u));
+        const __m512i lower = _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(b), 16);
+        return _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(_mm512_castps_si512(a), upper), lower));
+    }
+    static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
+        asm("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+        return c;
+    }
+};
+
 }  // namespace
 
 extern const KernelSet avx512_kernel_set;
@@ -176,5 +201,15 @@ const KernelSet avx512_vnni_kernel_set = {"avx512_vnni",
                                           make_byte_kernels<Avx512Quads>(),
                                           make_half_kernels<Avx512Float, Float16>(),
                                           make_half_kernels<Avx512Float, BFloat16>()};
+
+extern const KernelSet avx512_bf16_kernel_set;
+const KernelSet avx512_bf16_kernel_set = {"avx512_bf16",
+                                          cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni | cpu_avx512_bf16,
+                                          make_kernels<Avx512Float>(),
+                                          make_kernels<Avx512Double>(),
+                                          make_byte_kernels<Avx512Quads>(),
+                                          make_half_kernels<Avx512Float, Float16>(),
+                                          make_half_kernels<Avx512Float, BFloat16>(),
+                                          make_pair_kernels<Avx512HalfPairs>(make_kernels<Avx512Float>())};
 
 }  // namespace flatconv

@@ -28,7 +28,8 @@ template <typename Isa, int Vectors>
 struct ScatteredVectors {
     using Scalar = typename Isa::Scalar;
     static constexpr int most_rows = Vectors <= Isa::tile_vectors ? Isa::tile_rows : 0;
-    static constexpr bool rows_are_consecutive = true, whole = false, finishes = true;
+    // Whole numbers are finished elsewhere.
+    static constexpr bool rows_are_consecutive = true, whole = false, finishes = Scalar(0.5) > 0;
     const Scalar* base[Vectors];
     const ptrdiff_t* offsets[Vectors];
 

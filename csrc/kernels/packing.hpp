@@ -7,8 +7,31 @@
 namespace flatconv {
 namespace {
 
+/// What becomes one row of a packed vector: a depth of the band as it is.
+struct EachDepth {
+    static constexpr int depths = 1;
+
+    template <typename Isa>
+    static FLATCONV_INLINE typename Isa::Vector load(const VectorPacking<typename Isa::Scalar>& packing, int64_t d,
+                                                     ptrdiff_t source) {
+        return Isa::load(packing.band + packing.offsets[d] + source);
+    }
+};
+
+/// Or two of them, joined into words.
+struct JoinedDepths {
+    static constexpr int depths = 2;
+
+    template <typename Isa>
+    static FLATCONV_INLINE typename Isa::Vector load(const VectorPacking<typename Isa::Scalar>& packing, int64_t d,
+                                                     ptrdiff_t source) {
+        const typename Isa::Vector first = EachDepth::load<Isa>(packing, d, source);
+        return Isa::join(first, d + 1 < packing.depth ? EachDepth::load<Isa>(packing, d + 1, source) : Isa::zero());
+    }
+};
+
 /// pack_vector with the number of copies known: their places stay in registers.
-template <typename Isa, int Copies>
+template <typename Isa, class Row, int Copies>
 void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
     ptrdiff_t source[Copies], target[Copies];
     unroll<Copies>([&](auto c) {
@@ -16,26 +39,25 @@ void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
         target[c.value] = packing.copies[c.value].target;
     });
     typename Isa::Scalar* row = packing.packed;
-    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
-        const typename Isa::Scalar* from = packing.band + packing.offsets[d];
-        unroll<Copies>([&](auto c) { Isa::store(row + target[c.value], Isa::load(from + source[c.value])); });
+    for (int64_t d = 0; d < packing.depth; d += Row::depths, row += Isa::lanes) {
+        unroll<Copies>(
+            [&](auto c) { Isa::store(row + target[c.value], Row::template load<Isa>(packing, d, source[c.value])); });
     }
 }
 
-template <typename Isa>
+template <typename Isa, class Row = EachDepth>
 void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
     switch (packing.copy_count) {
-        case 1: return pack_copies<Isa, 1>(packing);
-        case 2: return pack_copies<Isa, 2>(packing);
-        case 3: return pack_copies<Isa, 3>(packing);
-        case 4: return pack_copies<Isa, 4>(packing);
+        case 1: return pack_copies<Isa, Row, 1>(packing);
+        case 2: return pack_copies<Isa, Row, 2>(packing);
+        case 3: return pack_copies<Isa, Row, 3>(packing);
+        case 4: return pack_copies<Isa, Row, 4>(packing);
         default: break;
     }
     typename Isa::Scalar* row = packing.packed;
-    for (int64_t d = 0; d < packing.depth; ++d, row += Isa::lanes) {
-        const typename Isa::Scalar* from = packing.band + packing.offsets[d];
+    for (int64_t d = 0; d < packing.depth; d += Row::depths, row += Isa::lanes) {
         for (int c = 0; c < packing.copy_count; ++c) {
-            Isa::store(row + packing.copies[c].target, Isa::load(from + packing.copies[c].source));
+            Isa::store(row + packing.copies[c].target, Row::template load<Isa>(packing, d, packing.copies[c].source));
         }
     }
 }

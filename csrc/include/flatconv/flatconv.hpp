@@ -369,7 +369,7 @@ FLATCONV_API Status fold(const ConvProblem& problem, const void* regions, const 
 FLATCONV_API int get_num_threads() noexcept;
 FLATCONV_API Status set_num_threads(int threads) noexcept;
 
-/// One compiled instruction set ("portable", "avx2", "avx512", "avx512_vnni", "neon"), and its micro-kernel's tile.
+/// One compiled instruction set ("portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "neon"), and its tile.
 struct IsaInfo {
     const char* name;
     bool usable;                     // this CPU and operating system can run it
