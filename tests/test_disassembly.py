@@ -55,7 +55,8 @@ def tiles_of(isa: str) -> set[tuple[str, str, int, int]]:
     assert len(found) == 3 + len(derived), "one for float32, one for float64, one for integers"
     tiles = set()
     for name, tile_rows, tile_vectors, panel_rows in found:
-        most_rows = {"ScatteredVectors": [int(tile_rows)] * int(tile_vectors)}
+        vectors = "WordVectors" if name.endswith("HalfPairs") else "ScatteredVectors"
+        most_rows = {vectors: [int(tile_rows)] * int(tile_vectors)}
         if name.endswith(("Float", "Double")):  # integers have no panels
             most_rows["PanelVectors"] = [int(rows) for rows in panel_rows.split(",")]
         for operand, most in most_rows.items():

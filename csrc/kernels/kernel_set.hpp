@@ -325,9 +325,9 @@ struct HalfKernels {
     void (*narrow)(const Narrowing<T>&);
 };
 
-/// Halves on their way into words of two: for each r and c, to[r * to_stride + c] has the one at
-/// first + r * from_stride + c * from_step in its upper half, and in its lower one that `second` further, or 0 where
-/// there is none. On the side of what is stored, distances count bytes, and nothing needs to be aligned.
+/// Halves on their way into words of two: for each r and c, to[r * to_stride + c] has that at first + r * from_stride +
+/// c * from_step in its upper half, and in its lower one that `second` further, or 0 where there is none. On the side
+/// of what is stored, distances count bytes, and nothing needs to be aligned.
 struct HalfJoin {
     const void* first;
     ptrdiff_t second;
@@ -338,7 +338,7 @@ struct HalfJoin {
     ptrdiff_t to_stride;
 };
 
-/// What has no exponent, has one that is larger than any.
+/// What is larger than any exponent.
 inline constexpr int no_exponent = 255;
 
 /// The kernels of bfloat16 by the CPU's own dot product. A word, which is called a float here, holds two numbers of
@@ -348,15 +348,11 @@ inline constexpr int no_exponent = 255;
 struct PairKernels {
     /// Those of float32, but `multiply` reads words, and computes float sums. Null where there is no such instruction.
     Kernels<float> words{};
-
     /// The same for bands of floats: `pack_vector` makes words of each two depths, or of the last one and a zero.
     Kernels<float> joining{};
-
     /// Makes words of `count` floats of bfloat16's precision.
     void (*join)(const float* numbers, int64_t count, float* words) = nullptr;
-
-    /// These two return the smallest biased exponent, zeros apart: 0 where a number is subnormal, no_exponent without
-    /// any.
+    /// These return the smallest biased exponent, zeros apart: 0 where a number is subnormal, no_exponent without any.
     int (*join_halves)(const HalfJoin&) = nullptr;
     int (*least_exponent)(const float* numbers, int64_t count) = nullptr;
 };

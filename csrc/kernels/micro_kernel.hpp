@@ -23,13 +23,16 @@ FLATCONV_INLINE typename Isa::Vector finish(typename Isa::Vector sum, typename I
     return sum;
 }
 
+/// Where the sums of a tile meet its epilogue.
+enum class Finish { never, in_registers, in_memory };
+
 /// Vectors of the right operand that lie anywhere, each with a base and a table of its own.
 template <typename Isa, int Vectors>
 struct ScatteredVectors {
     using Scalar = typename Isa::Scalar;
     static constexpr int most_rows = Vectors <= Isa::tile_vectors ? Isa::tile_rows : 0;
-    // Whole numbers are finished elsewhere.
-    static constexpr bool rows_are_consecutive = true, whole = false, finishes = Scalar(0.5) > 0;
+    static constexpr bool rows_are_consecutive = true, whole = false;
+    static constexpr Finish finish = Scalar(0.5) > 0 ? Finish::in_registers : Finish::never;  // never whole numbers
     const Scalar* base[Vectors];
     const ptrdiff_t* offsets[Vectors];
 
@@ -45,12 +48,20 @@ struct ScatteredVectors {
     }
 };
 
+/// The same, to be finished in little code instead of little time.
+template <typename Isa, int Vectors>
+struct WordVectors : ScatteredVectors<Isa, Vectors> {
+    using ScatteredVectors<Isa, Vectors>::ScatteredVectors;
+    static constexpr Finish finish = Finish::in_memory;
+};
+
 /// Vectors that are neighbours.
 template <typename Isa, int Vectors>
 struct PanelVectors {
     using Scalar = typename Isa::Scalar;
     static constexpr int most_rows = Vectors <= Isa::panel_vectors ? Isa::panel_rows[Vectors - 1] : 0;
-    static constexpr bool rows_are_consecutive = false, whole = true, finishes = false;
+    static constexpr bool rows_are_consecutive = false, whole = true;
+    static constexpr Finish finish = Finish::never;
     const Scalar* base;
     const ptrdiff_t* offsets;
 
@@ -113,7 +124,7 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         }
     }
 
-    constexpr bool finishes = Right<Isa, Vectors>::finishes;
+    constexpr bool finishes = Right<Isa, Vectors>::finish == Finish::in_registers;
     const Epilogue<Scalar>* const epilogue = tile.epilogue;
     // Columns of the last vector.
     const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;
@@ -162,13 +173,36 @@ struct TileTable {
     }
 };
 
+/// `finish` for sums that are stored already.
+template <typename Isa>
+void finish_stored(const Tile<typename Isa::Scalar>& tile) {
+    if (!tile.epilogue) return;
+    for (int row = 0; row < tile.rows; ++row) {
+        const typename Isa::Vector bias = Isa::broadcast(tile.epilogue->bias + row);
+        const typename Isa::Scalar* residual = tile.epilogue->residual;
+        if (residual) residual += row * tile.epilogue->residual_stride;
+        for (int col = 0; col < tile.cols; col += Isa::lanes) {
+            typename Isa::Scalar* const y = tile.y + row * tile.y_stride + col;
+            const int count = tile.cols - col < Isa::lanes ? tile.cols - col : Isa::lanes;
+            const auto* const added = residual ? residual + col : nullptr;
+            if (count == Isa::lanes) {
+                Isa::store(y, finish<Isa>(Isa::load(y), bias, added, count, *tile.epilogue));
+            } else {
+                Isa::store_first(y, finish<Isa>(Isa::load_first(y, count), bias, added, count, *tile.epilogue), count);
+            }
+        }
+    }
+}
+
 template <typename Isa, template <typename, int> class Right>
 void multiply(const Tile<typename Isa::Scalar>& tile) {
     using Table = TileTable<Isa, Right>;
     static constexpr Table table = Table::make(typename MakeSequence<Table::rows * Table::vectors>::type{});
     const int vectors = (tile.cols + Isa::lanes - 1) / Isa::lanes;
     table.functions[(tile.rows - 1) * Table::vectors + vectors - 1](tile);
-    if constexpr (Right<Isa, 1>::finishes) bend_stored<Isa>(tile.epilogue, tile.y, tile.y_stride, tile.rows, tile.cols);
+    if constexpr (Right<Isa, 1>::finish == Finish::in_memory) finish_stored<Isa>(tile);
+    if constexpr (Right<Isa, 1>::finish != Finish::never)
+        bend_stored<Isa>(tile.epilogue, tile.y, tile.y_stride, tile.rows, tile.cols);
 }
 
 }  // namespace

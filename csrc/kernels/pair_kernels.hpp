@@ -88,7 +88,7 @@ int join_halves(const HalfJoin& j) {
 template <typename Isa>
 constexpr PairKernels make_pair_kernels(const Kernels<float>& floats) {
     PairKernels kernels{floats, floats, join, join_halves, least_exponent};
-    kernels.words.multiply = kernels.joining.multiply = multiply<Isa, ScatteredVectors>;
+    kernels.words.multiply = kernels.joining.multiply = multiply<Isa, WordVectors>;
     kernels.joining.pack_vector = pack_vector<Isa, JoinedDepths>;
     return kernels;
 }
