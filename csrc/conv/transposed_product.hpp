@@ -199,7 +199,8 @@ class TransposedTask {
                      length,
                      workspace_.sums + output[0] * plane + output[1] * line + output[2] * panel.width,
                      {stride[0] * plane, stride[1] * line, stride[2] * panel.width},
-                     depth > 0});
+                     depth > 0,
+                     blocking_.packed ? operand.weights + length * panel.width : nullptr});
     }
 
     const TransposedBlocking<T>& blocking_;

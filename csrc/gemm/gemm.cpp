@@ -39,9 +39,13 @@ void multiply(const Kernels<T>& kernels, const PixelProduct<T>& product) noexcep
 template <typename T>
 void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexcept {
     const PixelGrid<T>& pixels = product.pixels;
-    // Tiles of pixels run along a row: their elements of one depth are at one distance from each other.
-    const std::int64_t width = pixels.size[2];
-    const std::int64_t run = even_tile(width, kernels.panel_rows[product.vectors - 1]);
+    // Tiles of pixels run along a line: their elements of one depth are at one distance from each other. Of the
+    // shortest lines a tile has several.
+    const std::int64_t width = pixels.size[2], most = kernels.panel_rows[product.vectors - 1];
+    const std::int64_t run = even_tile(width, most);
+    const std::int64_t lines =
+        width == panel_line ? even_tile(pixels.size[1], std::max<std::int64_t>(1, most / width)) : 1;
+    const std::int64_t tiles = pixels.size[0] * ceil_div(pixels.size[1], lines) * ceil_div(width, run);
     Tile<T> tile;
     tile.left_stride = std::ptrdiff_t(pixels.step[2]);
     tile.left_offsets = product.pixel_offsets;
@@ -51,15 +55,22 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     tile.cols = product.vectors * kernels.lanes;
     tile.accumulate = product.accumulate;
     tile.epilogue = nullptr;
+    if (lines > 1) {
+        tile.left_skip = std::ptrdiff_t(pixels.step[1] - width * pixels.step[2]);
+        tile.y_skip = std::ptrdiff_t(product.sums_step[1] - width * product.sums_step[2]);
+    }
+    tile.ahead = product.ahead;
+    if (product.ahead) tile.ahead_step = std::ptrdiff_t(ceil_div(tile.cols, tiles));
     for (std::int64_t d = 0; d < pixels.size[0]; ++d) {
-        for (std::int64_t h = 0; h < pixels.size[1]; ++h) {
+        for (std::int64_t h = 0; h < pixels.size[1]; h += lines) {
             const T* row = pixels.first + d * pixels.step[0] + h * pixels.step[1];
             T* const sums = product.sums + d * product.sums_step[0] + h * product.sums_step[1];
             for (std::int64_t w = 0; w < width; w += run) {
                 tile.left = row + w * pixels.step[2];
                 tile.y = sums + w * product.sums_step[2];
-                tile.rows = int(std::min(run, width - w));
+                tile.rows = int(std::min(run, width - w) * std::min(lines, pixels.size[1] - h));
                 kernels.multiply_panel(tile);
+                tile.ahead += tile.ahead_step * product.depth;
             }
         }
     }

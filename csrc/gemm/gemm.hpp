@@ -48,6 +48,7 @@ struct ChannelProduct {
     T* sums;           // one row of vectors · lanes channels for each pixel,
     Extent sums_step;  // so many elements from one pixel to the next, along each axis
     bool accumulate;   // sums holds those of the earlier blocks
+    const T* ahead = nullptr;  // the panel's next block, if it should come into a cache meanwhile
 };
 
 /// sums = pixels · panel, or sums + that.

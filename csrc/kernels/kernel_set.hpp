@@ -63,6 +63,12 @@ struct Tile {
     int cols;                     // 1 … vectors · lanes; nothing beyond is written
     bool accumulate;              // y holds the sum of the earlier depth blocks
     const Epilogue<T>* epilogue;  // on the last block: rows are output channels; or null
+
+    // For `multiply_panel` alone.
+    ptrdiff_t left_skip = 0;  // beside the stride, from every panel_line rows to the next: lines of so many pixels
+    ptrdiff_t y_skip = 0;
+    const T* ahead = nullptr;  // what will be wanted next, and comes into a cache meanwhile,
+    ptrdiff_t ahead_step = 0;  // so many elements for each d
 };
 
 /// Some neighbouring pixels on their way into a packed vector.
@@ -205,6 +211,7 @@ inline constexpr int max_direct_channels = 4;
 inline constexpr int direct_rows[max_direct_channels] = {3, 2, 2, 1};
 
 inline constexpr int max_panel_vectors = 2;
+inline constexpr int panel_line = 4;
 
 template <typename T>
 struct Kernels {

@@ -86,7 +86,7 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     // A few pointers serve all rows: at + stride, at + 2 · stride, … are one addressing mode each. The empty asm keeps
     // the compiler from giving every row an address of its own, for which there are not enough registers.
     constexpr bool consecutive = Right<Isa, Vectors>::rows_are_consecutive;
-    constexpr int each = consecutive ? 3 : 4, pointers = (Rows + each - 1) / each;
+    constexpr int each = consecutive ? 3 : panel_line, pointers = (Rows + each - 1) / each;
     const char* at[pointers];
     const char* const left = reinterpret_cast<const char*>(tile.left);
     const ptrdiff_t stride = tile.left_stride * ptrdiff_t(sizeof(Scalar));
@@ -98,15 +98,20 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         });
     }
     const Right<Isa, Vectors> right(tile.right, tile.depth);
+    const ptrdiff_t line = each * stride + tile.left_skip * ptrdiff_t(sizeof(Scalar));
+    const Scalar* ahead = tile.ahead;
+    const ptrdiff_t ahead_step = tile.ahead_step;
     // Counted up to zero, because the end of a count from zero would take a register more.
     for (int64_t d = -tile.depth; d != 0; ++d) {
         Vector column[Vectors];
         unroll<Vectors>([&](auto v) { column[v.value] = Isa::load(right.template at<v.value>(d)); });
         if constexpr (!consecutive) {
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += ahead_step;
             at[0] = left + left_offsets[d] * ptrdiff_t(sizeof(Scalar));
             asm("" : "+r"(at[0]));
             unroll<pointers - 1>([&](auto p) {
-                at[p.value + 1] = at[p.value] + each * stride;
+                at[p.value + 1] = at[p.value] + line;
                 asm("" : "+r"(at[p.value + 1]));
             });
         }
@@ -129,7 +134,7 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     // Columns of the last vector.
     const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;
     unroll<Rows>([&](auto r) {
-        Scalar* y = tile.y + r.value * tile.y_stride;
+        Scalar* y = tile.y + r.value * tile.y_stride + (consecutive ? 0 : r.value / each * tile.y_skip);
         unroll<Vectors>([&](auto v) {
             Scalar* to = y + v.value * lanes;
             const int count = v.value < Vectors - 1 ? lanes : last;

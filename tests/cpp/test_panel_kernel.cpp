@@ -44,9 +44,12 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
             const VectorOperand<T> right{panel, right_offsets.data()};
             const std::ptrdiff_t y_stride = cols + 3;
             for (int rows = 1; rows <= most_rows; ++rows) {
-                const auto before = random_numbers<T>(std::size_t((rows + 1) * y_stride), 4);
+                const std::ptrdiff_t lines = (rows - 1) / panel_line, y_skip = rows % 2 * 5;
+                const auto before = random_numbers<T>(std::size_t((rows + 1) * y_stride + lines * y_skip), 4);
                 for (const std::ptrdiff_t left_stride : {1, 3, 7, -5}) {
-                    const std::ptrdiff_t reach = (rows - 1) * std::abs(left_stride) + 1;
+                    // Lines of pixels, or one.
+                    const std::ptrdiff_t left_skip = y_skip * left_stride;
+                    const std::ptrdiff_t reach = (rows - 1 + lines * y_skip) * std::abs(left_stride) + 1;
                     const auto left_size = std::size_t(depth * reach);
                     const GuardedMemory<T> left_memory(left_size);
                     const auto left_numbers = random_numbers<T>(left_size, 1);
@@ -56,18 +59,18 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
                     for (const bool accumulate : {false, true}) {
                         std::vector<T> y = before, expected = before;
                         for (int r = 0; r < rows; ++r) {
+                            const T* const pixel = left + r * left_stride + r / panel_line * left_skip;
                             for (int c = 0; c < cols; ++c) {
                                 T sum = 0;
                                 for (std::size_t d = 0; d < depth; ++d) {
-                                    sum = std::fma(left[left_offsets[d] + r * left_stride], panel[right_offsets[d] + c],
-                                                   sum);
+                                    sum = std::fma(pixel[left_offsets[d]], panel[right_offsets[d] + c], sum);
                                 }
-                                T& at = expected[std::size_t(1 + r * y_stride + c)];
+                                T& at = expected[std::size_t(1 + r * y_stride + r / panel_line * y_skip + c)];
                                 at = accumulate ? at + sum : sum;
                             }
                         }
                         kernels.multiply_panel({left, left_stride, left_offsets.data(), &right, y.data() + 1, y_stride,
-                                                depth, rows, cols, accumulate, nullptr});
+                                                depth, rows, cols, accumulate, nullptr, left_skip, y_skip});
                         CAPTURE(rows);
                         CAPTURE(vectors);
                         CAPTURE(left_stride);
