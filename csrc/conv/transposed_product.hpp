@@ -169,6 +169,12 @@ class TransposedTask {
         }
     }
 
+    /// A phase's packed panels follow each other, and so do their blocks. Among the taps of all phases its own do not,
+    /// but those have just been packed.
+    const T* next_weights(const Operand& operand, const Panel& panel, std::int64_t length) const {
+        return arrays_.packed ? operand.weights + length * panel.width : nullptr;
+    }
+
     void multiply_block(const PatternedPhase& part, const Panel& panel, Operand operand, std::int64_t depth,
                         std::int64_t length) const {
         // The outputs of the phase within the box, and the pixels that their last taps read.
@@ -200,7 +206,7 @@ class TransposedTask {
                      workspace_.sums + output[0] * plane + output[1] * line + output[2] * panel.width,
                      {stride[0] * plane, stride[1] * line, stride[2] * panel.width},
                      depth > 0,
-                     blocking_.packed ? operand.weights + length * panel.width : nullptr});
+                     next_weights(operand, panel, length)});
     }
 
     const TransposedBlocking<T>& blocking_;

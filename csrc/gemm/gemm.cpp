@@ -45,7 +45,6 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     const std::int64_t run = even_tile(width, most);
     const std::int64_t lines =
         width == panel_line ? even_tile(pixels.size[1], std::max<std::int64_t>(1, most / width)) : 1;
-    const std::int64_t tiles = pixels.size[0] * ceil_div(pixels.size[1], lines) * ceil_div(width, run);
     Tile<T> tile;
     tile.left_stride = std::ptrdiff_t(pixels.step[2]);
     tile.left_offsets = product.pixel_offsets;
@@ -59,8 +58,8 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
         tile.left_skip = std::ptrdiff_t(pixels.step[1] - width * pixels.step[2]);
         tile.y_skip = std::ptrdiff_t(product.sums_step[1] - width * product.sums_step[2]);
     }
-    tile.ahead = product.ahead;
-    if (product.ahead) tile.ahead_step = std::ptrdiff_t(ceil_div(tile.cols, tiles));
+    // The first tiles fetch one vector of each depth ahead; the others ask for what is there.
+    int fetched = 0;
     for (std::int64_t d = 0; d < pixels.size[0]; ++d) {
         for (std::int64_t h = 0; h < pixels.size[1]; h += lines) {
             const T* row = pixels.first + d * pixels.step[0] + h * pixels.step[1];
@@ -69,8 +68,9 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
                 tile.left = row + w * pixels.step[2];
                 tile.y = sums + w * product.sums_step[2];
                 tile.rows = int(std::min(run, width - w) * std::min(lines, pixels.size[1] - h));
+                const bool fetches = product.ahead && fetched < product.vectors;
+                tile.ahead = fetches ? product.ahead + fetched++ * kernels.lanes : product.panel.base;
                 kernels.multiply_panel(tile);
-                tile.ahead += tile.ahead_step * product.depth;
             }
         }
     }

@@ -45,10 +45,10 @@ struct ChannelProduct {
     VectorOperand<T> panel;
     int vectors;  // of the panel
     std::int64_t depth;
-    T* sums;           // one row of vectors · lanes channels for each pixel,
-    Extent sums_step;  // so many elements from one pixel to the next, along each axis
-    bool accumulate;   // sums holds those of the earlier blocks
-    const T* ahead = nullptr;  // the panel's next block, if it should come into a cache meanwhile
+    T* sums;                   // one row of vectors · lanes channels for each pixel,
+    Extent sums_step;          // so many elements from one pixel to the next, along each axis
+    bool accumulate;           // sums holds those of the earlier blocks
+    const T* ahead = nullptr;  // the panel's next block, if it should come into a cache meanwhile; or null
 };
 
 /// sums = pixels · panel, or sums + that.

@@ -67,8 +67,7 @@ struct Tile {
     // For `multiply_panel` alone.
     ptrdiff_t left_skip = 0;  // beside the stride, from every panel_line rows to the next: lines of so many pixels
     ptrdiff_t y_skip = 0;
-    const T* ahead = nullptr;  // what will be wanted next, and comes into a cache meanwhile,
-    ptrdiff_t ahead_step = 0;  // so many elements for each d
+    const T* ahead = nullptr;  // what lies so, from here on, will be wanted next, and comes into a cache meanwhile
 };
 
 /// Some neighbouring pixels on their way into a packed vector.

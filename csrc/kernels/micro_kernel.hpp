@@ -99,15 +99,13 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     }
     const Right<Isa, Vectors> right(tile.right, tile.depth);
     const ptrdiff_t line = each * stride + tile.left_skip * ptrdiff_t(sizeof(Scalar));
-    const Scalar* ahead = tile.ahead;
-    const ptrdiff_t ahead_step = tile.ahead_step;
+    const Scalar* const ahead = tile.ahead;
     // Counted up to zero, because the end of a count from zero would take a register more.
     for (int64_t d = -tile.depth; d != 0; ++d) {
         Vector column[Vectors];
         unroll<Vectors>([&](auto v) { column[v.value] = Isa::load(right.template at<v.value>(d)); });
         if constexpr (!consecutive) {
-            __builtin_prefetch(ahead, 0, 2);
-            ahead += ahead_step;
+            __builtin_prefetch(ahead + right.offsets[d], 0, 2);
             at[0] = left + left_offsets[d] * ptrdiff_t(sizeof(Scalar));
             asm("" : "+r"(at[0]));
             unroll<pointers - 1>([&](auto p) {
