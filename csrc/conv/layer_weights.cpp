@@ -55,7 +55,7 @@ void join_rows(const PairKernels& kernels, const WeightSizes& sizes, const float
     for (std::int64_t row = 0; row < sizes.rows(); ++row) {
         kernels.join(rows, depth, to);
         packed.least_exponent = std::min(packed.least_exponent, kernels.least_exponent(rows, depth));
-        rows += packed_row_stride<float>(depth);
+        rows += packed.row_stride;
         to += packed_row_stride<float>(words);
     }
 }
