@@ -59,15 +59,12 @@ struct Tile {
     T* y;
     ptrdiff_t y_stride;
     int64_t depth;
-    int rows;                     // 1 … the most for this number of vectors
-    int cols;                     // 1 … vectors · lanes; nothing beyond is written
-    bool accumulate;              // y holds the sum of the earlier depth blocks
-    const Epilogue<T>* epilogue;  // on the last block: rows are output channels; or null
-
-    // For `multiply_panel` alone.
-    ptrdiff_t left_skip = 0;  // beside the stride, from every panel_line rows to the next: lines of so many pixels
-    ptrdiff_t y_skip = 0;
-    const T* ahead = nullptr;  // what lies so, from here on, will be wanted next, and comes into a cache meanwhile
+    int rows;                             // 1 … the most for this number of vectors
+    int cols;                             // 1 … vectors · lanes; nothing beyond is written
+    bool accumulate;                      // y holds the sum of the earlier depth blocks
+    const Epilogue<T>* epilogue;          // on the last block: rows are output channels; or null
+    ptrdiff_t left_skip = 0, y_skip = 0;  // of a panel, beside the strides: from every panel_line rows to the next
+    const T* ahead = nullptr;             // of a panel: what lies alike from here on comes into a cache meanwhile
 };
 
 /// Some neighbouring pixels on their way into a packed vector.
@@ -101,8 +98,7 @@ struct Transposition {
     const Epilogue<T>* epilogue;  // rows of `to` are output channels; or null
 };
 
-/// Rows that become one: to[c * count + k] = from[k][c]. Vectors are read and written whole, so that rows end, and the
-/// one that they become, where `cols` is rounded up to vectors.
+/// Rows that become one: to[c * count + k] = from[k][c]. All end where `cols` is rounded up to vectors.
 template <typename T>
 struct Interleaving {
     const T* const* from;
@@ -209,8 +205,7 @@ struct ChannelwisePlane {
 inline constexpr int max_direct_channels = 4;
 inline constexpr int direct_rows[max_direct_channels] = {3, 2, 2, 1};
 
-inline constexpr int max_panel_vectors = 2;
-inline constexpr int panel_line = 4;
+inline constexpr int max_panel_vectors = 2, panel_line = 4;
 
 template <typename T>
 struct Kernels {
