@@ -60,8 +60,6 @@ struct InterleavedBlocking {
           pixel_stride(packed_row_stride<T>(layout.channel_length())),
           vectors(bands.box[0] * vectors_of(bands.box)),
           sums_stride(packed_row_stride<T>(vectors * kernels.lanes)),
-          in_place(request.x_pixels_dense && !half && shape.out_channels <= strip && bands.box[0] * bands.box[1] == 1 &&
-                   reach[0] + reach[1] == 0),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
 
     /// Whether there is something to interleave, and memory stays small: of the pixels that even a small box reads, and
@@ -110,7 +108,6 @@ struct InterleavedBlocking {
     const std::int64_t pixel_stride;
     const std::int64_t vectors;  // of the largest box
     const std::int64_t sums_stride;
-    const bool in_place;  // pixels are read once, and lines may be read from x
     const int participants;
 
     std::int64_t tasks() const { return bands.tasks; }
@@ -252,9 +249,7 @@ struct InterleavedWorkspace {
     T* pixels;           // all channels of the box, padded
     T* weights;          // as rows, or null
     bool* has_weights;
-    std::ptrdiff_t* offsets;    // of each pattern: where the depths of a block find their pixels,
-    std::ptrdiff_t* x_offsets;  // and where in x itself; or null
-    bool* has_x_offsets;
+    std::ptrdiff_t* offsets;    // of each pattern: where the depths of a block find their pixels
     VectorOperand<T>* regions;  // of a box
     T* sums;                    // of a strip
     T* zeros;                   // the sums of a phase without taps
@@ -279,8 +274,6 @@ struct InterleavedWorkspace {
         std::int64_t depths = 0;
         for (const PhaseRows& pattern : blocking.patterns) depths += depth_block + pattern.first.taps();
         offsets = carver.take<std::ptrdiff_t>(std::size_t(depths));
-        x_offsets = blocking.in_place ? carver.take<std::ptrdiff_t>(std::size_t(depths)) : nullptr;
-        has_x_offsets = carver.take<bool>(1);
         regions = carver.take<VectorOperand<T>>(std::size_t(blocking.vectors));
         sums = take(blocking.strip * phases * blocking.sums_stride + lanes);
         zeros = take(line_length);
@@ -293,32 +286,27 @@ struct InterleavedWorkspace {
         row = blocking.y_in_rows ? nullptr : take(outputs);
     }
 
+    /// A block may begin at any tap of its first channel.
     void prepare(const InterleavedBlocking<T>& blocking) const {
-        *has_weights = *has_x_offsets = false;
+        *has_weights = false;
         std::fill_n(zeros, round_up(blocking.bands.box[2], blocking.kernels.lanes), T(0));
-        place(blocking, std::ptrdiff_t(blocking.pixel_stride), offsets);
-    }
-
-    /// Fills a table for channels that are so far apart. A block may begin at any tap of its first channel.
-    static void place(const InterleavedBlocking<T>& blocking, std::ptrdiff_t channel_stride, std::ptrdiff_t* to) {
+        std::ptrdiff_t* to = offsets;
         for (const PhaseRows& pattern : blocking.patterns) {
             const auto& [d, h, w] = pattern.first.axes;
             std::ptrdiff_t* const end = to + depth_block + pattern.first.taps();
-            // A stride that leads to no second channel may be of any size.
-            for (std::int64_t channel = 0; channel < blocking.shape.in_channels && to < end; ++channel) {
+            for (std::int64_t channel = 0; to < end; channel += blocking.pixel_stride) {
                 for (std::int64_t kd = 0; kd < d.taps; ++kd) {
                     for (std::int64_t kh = 0; kh < h.taps; ++kh) {
-                        const std::int64_t row =
-                            channel * channel_stride + blocking.layout.position_at(blocking.reach[0] - kd * d.dilation,
-                                                                                   blocking.reach[1] - kh * h.dilation,
-                                                                                   blocking.reach[2]);
+                        const std::int64_t first =
+                            channel + blocking.layout.position_at(blocking.reach[0] - kd * d.dilation,
+                                                                  blocking.reach[1] - kh * h.dilation,
+                                                                  blocking.reach[2]);
                         for (std::int64_t kw = 0; kw < w.taps && to < end; ++kw) {
-                            *to++ = std::ptrdiff_t(row - kw * w.dilation);
+                            *to++ = std::ptrdiff_t(first - kw * w.dilation);
                         }
                     }
                 }
             }
-            to = end;
         }
     }
 };

@@ -29,11 +29,11 @@ class InterleavedTask {
 
     void run(parallel::Cancellation& cancellation) {
         if (workspace_.weights && !*workspace_.has_weights) pack_weights();
-        const Pixels pixels = find_pixels();
+        pad_pixels();
         for (std::int64_t row = 0; row < task_.rows; row += blocking_.strip) {
             if (cancellation.poll()) return;
             const std::int64_t channels = std::min(blocking_.strip, task_.rows - row);
-            multiply_strip(pixels, row, channels);
+            multiply_strip(row, channels);
             for (std::int64_t r = 0; r < channels; ++r) finish(row + r, r);
         }
     }
@@ -71,40 +71,21 @@ class InterleavedTask {
         return elements;
     }
 
-    /// Where a box's pixels are: from the first of its first channel on.
-    struct Pixels {
-        const T* first;
-        std::ptrdiff_t channel_stride;
-        const std::ptrdiff_t* offsets;
-    };
-
-    Pixels find_pixels() const {
+    void pad_pixels() const {
         const PixelBox box = blocking_.pixels_of(grid_task_.box);
-        const std::byte* const image =
-            static_cast<const std::byte*>(arrays_.x.data) + task_.image * arrays_.x.byte_strides[0];
-        const auto channel = [&](std::int64_t c) {
-            return image +
-                   shape_.channel_at(arrays_.x.byte_strides[1], task_.group * shape_.in_channels + c, sizeof(T));
-        };
-        const auto [planes, height, width] = shape_.input;
-        const bool inside = box.first[0] >= 0 && box.first[0] + box.size[0] <= planes && box.first[1] >= 0 &&
-                            box.first[1] + box.size[1] <= height && box.first[2] >= 0 &&
-                            box.first[2] + box.size[2] <= width;
-        // Vectors are read whole.
-        const std::int64_t read = plane_vectors_ * blocking_.kernels.lanes + blocking_.reach[2];
-        if (blocking_.in_place && inside && box.first[2] + read <= width) {
-            const auto stride = std::ptrdiff_t(arrays_.x.byte_strides[1] / std::int64_t(sizeof(T)));
-            if (!*workspace_.has_x_offsets) workspace_.place(blocking_, stride, workspace_.x_offsets);
-            *workspace_.has_x_offsets = true;
-            const std::int64_t at = (box.first[0] * height + box.first[1]) * width + box.first[2];
-            return {reinterpret_cast<const T*>(channel(0)) + at, stride, workspace_.x_offsets};
-        }
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape, box,
                                         arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
-        for (std::int64_t c = 0; c < shape_.in_channels; ++c) {
-            padding.pad(channel(c), workspace_.pixels + c * blocking_.pixel_stride, !inside);
+        bool inside = true;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            inside &= box.first[axis] >= 0 && box.first[axis] + box.size[axis] <= shape_.input[axis];
         }
-        return {workspace_.pixels, std::ptrdiff_t(blocking_.pixel_stride), workspace_.offsets};
+        const std::byte* const image =
+            static_cast<const std::byte*>(arrays_.x.data) + task_.image * arrays_.x.byte_strides[0];
+        for (std::int64_t c = 0; c < shape_.in_channels; ++c) {
+            const std::int64_t of_all = task_.group * shape_.in_channels + c;
+            padding.pad(image + shape_.channel_at(arrays_.x.byte_strides[1], of_all, sizeof(T)),
+                        workspace_.pixels + c * blocking_.pixel_stride, !inside);
+        }
     }
 
     T* sums_of(const PhaseRows& pattern) const {
@@ -119,14 +100,14 @@ class InterleavedTask {
     }
 
     /// The sums of all phases of some output channels, from `row` on.
-    void multiply_strip(const Pixels& pixels, std::int64_t row, std::int64_t channels) const {
-        const std::ptrdiff_t* offsets = pixels.offsets;
+    void multiply_strip(std::int64_t row, std::int64_t channels) const {
+        const std::ptrdiff_t* offsets = workspace_.offsets;
         for (const PhaseRows& pattern : blocking_.patterns) {
             const std::int64_t taps = pattern.first.taps(), depth = blocking_.depth_of(pattern);
             const T* const weights = weights_of_channel(pattern, row);
             for (std::int64_t done = 0; done < depth; done += depth_block) {
                 const std::int64_t vectors =
-                    place(pixels.first + done / taps * pixels.channel_stride, offsets + done % taps);
+                    place(workspace_.pixels + done / taps * blocking_.pixel_stride, offsets + done % taps);
                 multiply<T>(blocking_.kernels, {{weights + done, blocking_.row_stride(pattern)},
                                                 channels * pattern.phases,
                                                 workspace_.regions,
