@@ -68,6 +68,9 @@ SURVIVES = """
             check(dtype, (1, 3, 19, 23), (15, 3, 7, 7), {"padding": 3, "stride": 2})
             check(dtype, (1, 6, 14, 13), (30, 2, 3, 3), {"padding": 2, "dilation": 2, "groups": 3})
             check(dtype, (1, 33, 8, 9), (33, 1, 5, 5), {"padding": 2, "groups": 33})
+            for size, stride in ((3, 1), (3, 2), (5, 2), (7, 1)):
+                for width in (7, 16, 33, 70):
+                    check(dtype, (1, 2, 9, width), (2, 1, size, size), {"padding": 2, "stride": stride, "groups": 2})
             check(dtype, (1, 70, 5, 5), (70, 70, 3, 3), {"padding": "same"})
             check(dtype, (1, 40, 17, 15), (9, 40, 1, 1), {"stride": 3})
             check(dtype, (1, 1, 50, 61), (1, 1, 15, 15), {"padding": 7, "padding_mode": "reflect"})

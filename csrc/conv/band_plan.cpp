@@ -13,6 +13,13 @@ PixelBox BandPlan::at(const ConvShape& shape, std::int64_t index) const {
     return part;
 }
 
+std::int64_t groups_at_once(const ConvShape& shape, const BandPlan& bands, double cycles, int threads) noexcept {
+    constexpr double worth = 50'000;
+    const std::int64_t shared = std::max<std::int64_t>(1, shape.groups * shape.batch * bands.boxes() / (8 * threads));
+    return std::clamp<std::int64_t>(std::int64_t(worth / cycles), 1,
+                                    threads == 1 ? shape.groups : std::min(shape.groups, shared));
+}
+
 BandTask::BandTask(const ConvShape& shape, const BandPlan& bands, std::int64_t task) {
     const std::int64_t part = task % bands.row_parts;
     task /= bands.row_parts;

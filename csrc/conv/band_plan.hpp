@@ -25,6 +25,10 @@ struct BandPlan {
     PixelBox at(const ConvShape& shape, std::int64_t index) const;
 };
 
+/// Groups for one task where `cycles` are those of a box of one group: enough to make the task worth its beginning, and
+/// few enough to keep all threads busy.
+std::int64_t groups_at_once(const ConvShape& shape, const BandPlan& bands, double cycles, int threads) noexcept;
+
 /// What one task computes: a box of one image's output, for some output channels of one group.
 struct BandTask {
     std::int64_t image;

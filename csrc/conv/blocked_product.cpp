@@ -6,11 +6,12 @@
 // kernels from the image itself; or bfloat16 in pairs, for the CPU's dot product. `channels` turns the product around:
 // lanes lie across output channels, for which the weights are packed into panels, and pixels are read one by one; where
 // groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well. `direct` is
-// for few output channels: it makes no region matrix at all, and shares each row of a band among the rows of the
-// kernel.
+// for few output channels: it makes no region matrix at all, and shares each row of a band, or of the image itself,
+// among the rows of the kernel.
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
+#include "conv/image_product.hpp"
 #include "conv/interleaved_product.hpp"
 #include "conv/operands.hpp"
 #include "conv/pair_plan.hpp"
@@ -78,6 +79,19 @@ struct Directly {
 
     static std::string describe(const Blocking& blocking) {
         return "lanes across pixels, tiles of whole rows from padded bands, " +
+               std::to_string(blocking.groups_per_task) + " groups at a time";
+    }
+};
+
+template <typename T>
+struct FromImage {
+    using Blocking = ImageBlocking<T>;
+    using Workspace = ImageWorkspace<T>;
+    using Task = ImageTask<T>;
+    static WeightOrder weight_order(const Blocking&) { return WeightOrder::rows; }
+
+    static std::string describe(const Blocking& blocking) {
+        return "lanes across pixels, strips of whole columns read from the image, " +
                std::to_string(blocking.groups_per_task) + " groups at a time";
     }
 };
@@ -193,7 +207,11 @@ const ConvAlgorithm channels_algorithm = {
         const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
         return each_for_itself ? make_plan<Channelwise>(request) : make_plan<AcrossChannels>(request);
     }};
-const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct",
-                                        [](const PlanRequest& request) { return make_plan<Directly>(request); }};
+const ConvAlgorithm direct_algorithm = {
+    Algorithm::direct, "direct", [](const PlanRequest& request) {
+        const bool in_place = computes_in_float(request.dtype) ? ImageBlocking<float>::suits(request)
+                                                               : ImageBlocking<double>::suits(request);
+        return in_place ? make_plan<FromImage>(request) : make_plan<Directly>(request);
+    }};
 
 }  // namespace flatconv

@@ -101,7 +101,7 @@ struct ChannelwiseBlocking {
         const PaddedSize padded = padded_size(band_shape, band_box({{0, 0, 0}, box}).size);
         const double run = double(even_tile(box[2], 8)), runs = lines * double(ceil_div(box[2], 8));
         const double vector = runs * (double(shape.depth) * std::max(8.0, run + 1) + blocks * (cost::tile + 2 * run)) +
-                              cost::finish * lanes * pixels +
+                              2 * cost::finish * lanes * pixels +
                               (spreads ? cost::finish : 4 * cost::finish) * lanes * padded.elements + 300;
         return {vector * double(ceil_div(rows, kernels.lanes)),
                 lanes * (padded.elements * (spreads ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};

@@ -26,7 +26,7 @@ struct DirectBlocking {
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           slots(std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           bands(plan(request)),
-          groups_per_task(plan_groups(request.threads)),
+          groups_per_task(groups_at_once(shape, bands, work(bands.box).cycles, request.threads)),
           layout(band_shape, band_box({{0, 0, 0}, bands.box}).size),
           blocks_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box).cycles))),
           participants(int(std::min<std::int64_t>(request.participants, tasks()))) {}
@@ -105,16 +105,6 @@ struct DirectBlocking {
             }
         }
         return best;
-    }
-
-    /// Enough groups to make a task worth its beginning, and few enough to keep all threads busy.
-    std::int64_t plan_groups(int threads) const {
-        constexpr double worth = 50'000;  // cycles
-        const double each = work(bands.box).cycles;
-        const std::int64_t shared =
-            std::max<std::int64_t>(1, shape.groups * shape.batch * bands.boxes() / (8 * threads));
-        return std::clamp<std::int64_t>(std::int64_t(worth / each), 1,
-                                        threads == 1 ? shape.groups : std::min(shape.groups, shared));
     }
 
     BandWork work(const Extent& box) const {

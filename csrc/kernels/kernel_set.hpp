@@ -172,6 +172,30 @@ struct DirectTile {
     ptrdiff_t residual_row_stride;
 };
 
+/// A box of the output of one channel, convolved with a kernel of its own: size × size elements, with the same stride
+/// along both axes, and zeros around the image. The image is read where it lies.
+template <typename T>
+struct ImageConvolution {
+    const T* x;  // the channel's first pixel
+    ptrdiff_t x_row_stride;
+    int64_t x_rows, x_cols;
+    /// Where the kernel lies for the box's first output. On either side it reaches at most size - 1 columns beyond the
+    /// image.
+    int64_t first_row, first_col;
+    const T* weights;
+    int size, stride;  // such as convolves_images allows
+    T* y;
+    ptrdiff_t y_row_stride;
+    int64_t rows, cols;
+    T low, high;                  // sums with their bias are kept between these; infinite ones keep them as they are
+    const Epilogue<T>* epilogue;  // of one output channel; its own bounds count where there is a residual
+    ptrdiff_t residual_row_stride;
+};
+
+constexpr bool convolves_images(int64_t size, int64_t stride) {
+    return ((size == 3 || size == 5) && (stride == 1 || stride == 2)) || (size == 7 && stride == 1);
+}
+
 /// Some pixels of a vector of channels on their way into a band of which each pixel is such a vector: pixel p goes to
 /// to + targets[p]. Lanes without a channel become zeros.
 template <typename T>
@@ -226,6 +250,8 @@ struct Kernels {
     /// Direct tiles have at most direct_cols columns, a multiple of lanes.
     int direct_cols;
     void (*convolve)(const DirectTile<T>&);
+
+    void (*convolve_image)(const ImageConvolution<T>&);  // or null
 
     void (*spread_pixels)(const PixelSpread<T>&);
     void (*convolve_channelwise)(const ChannelwisePlane<T>&);

@@ -3,19 +3,22 @@
 // `Isa` names the machine's vectors and the tiles that fill its registers:
 //
 //     using Scalar, Vector;  lanes, tile_rows, tile_vectors, panel_vectors, panel_rows[], direct_vectors,
-//     channelwise_pixels, chains
+//     channelwise_pixels, registers, image_vectors (or 0), chains
 //     zero(), broadcast(const Scalar*), load(const Scalar*), store(Scalar*, Vector), add(a, b), fma(a, b, c)
 //     max(a, b), min(a, b)                          b where either is a NaN
 //     load_first(const Scalar*, n), store_first(Scalar*, Vector, n)     the first n lanes, 0 < n <= lanes
 //     zip_low(a, b), zip_high(a, b)                 a0 b0 a1 b1 …, from the lower and from the upper halves
-//     even(a, b)                                    a0 a2 … b0 b2 …
+//     even(a, b), odd(a, b)                         a0 a2 … b0 b2 …, a1 a3 … b1 b3 …
+//     align<n>(a, b)                                a[n] … b[n - 1], 0 < n < lanes
+//     using Lanes; between(begin, end)              0 <= begin, end <= lanes; none where begin >= end
+//     load_masked(const Scalar*, Lanes)             zeros in all other lanes; where masks_loads
 //     sub(a, b), mul(a, b), div(a, b)
 //     select_less(a, b, x, y)                       x where a < b, else y, also where either is a NaN
 //     raise(a, n)                                   a · 2^n, of numbers that stay normal: the last bits of n's
 //                                                   significand are added to the exponent
 //
-// Those of integers have `group` beside, and none of the last three; their fma is that of ByteKernels. Those of float
-// have beside, with a Half of kernels/half.hpp in place of its name, at any address:
+// Those of integers have `group` beside, and no odd, align or lanes between, nor the last three; their fma is that of
+// ByteKernels. Those of float have beside, with a Half of kernels/half.hpp in place of its name, at any address:
 //
 //     widen(Half, const void*), narrow(Half, Vector, void*)             a vector of them
 //     widen_first(Half, const void*, n), narrow_first(Half, Vector, void*, n)     where masks_halves; and there
@@ -33,6 +36,7 @@
 #include "kernels/channelwise_kernel.hpp"
 #include "kernels/direct_kernel.hpp"
 #include "kernels/half_kernels.hpp"
+#include "kernels/image_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/packing.hpp"
 
@@ -70,6 +74,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.multiply_panel = multiply<Isa, PanelVectors>;
     kernels.direct_cols = Isa::lanes * Isa::direct_vectors;
     kernels.convolve = convolve<Isa>;
+    if constexpr (Isa::image_vectors > 0) kernels.convolve_image = convolve_image<Isa>;
     kernels.spread_pixels = spread_pixels<Isa>;
     kernels.convolve_channelwise = convolve_channelwise<Isa>;
     kernels.pack_vector = pack_vector<Isa>;

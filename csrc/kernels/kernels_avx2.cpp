@@ -10,12 +10,20 @@ namespace {
 alignas(32) constexpr int32_t float_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 alignas(32) constexpr int64_t double_masks[8] = {-1, -1, -1, -1};
 
+template <int Bytes>
+FLATCONV_INLINE __m256i aligned(__m256i a, __m256i b) {
+    const __m256i middle = _mm256_permute2x128_si256(a, b, 0x21);
+    if constexpr (Bytes < 16) return _mm256_alignr_epi8(middle, a, Bytes);
+    return _mm256_alignr_epi8(b, middle, Bytes % 16);
+}
+
 // Up to 12 accumulators, 2 vectors of the right operand and a broadcast number: 15 of 16 registers.
 struct Avx2Float {
     using Scalar = float;
     using Vector = __m256;
     static constexpr int lanes = 8, tile_rows = 6, tile_vectors = 2, chains = 12;
     static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2, channelwise_pixels = 8;
+    static constexpr int image_vectors = 2, registers = 16;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm256_broadcast_ss(p); }
@@ -45,11 +53,24 @@ struct Avx2Float {
         const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
         return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, _MM_SHUFFLE(3, 1, 2, 0)));
     }
+    static FLATCONV_INLINE Vector odd(Vector a, Vector b) {
+        const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+        return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, _MM_SHUFFLE(3, 1, 2, 0)));
+    }
+    template <int N>
+    static FLATCONV_INLINE Vector align(Vector a, Vector b) {
+        return _mm256_castsi256_ps(aligned<N* int(sizeof(float))>(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+    }
     static FLATCONV_INLINE __m256i first(int n) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(float_masks + lanes - n));
     }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
     static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm256_maskstore_ps(p, first(n), v); }
+
+    using Lanes = __m256i;
+    static constexpr bool masks_loads = true;
+    static FLATCONV_INLINE Lanes between(int begin, int end) { return _mm256_andnot_si256(first(begin), first(end)); }
+    static FLATCONV_INLINE Vector load_masked(const float* p, Lanes some) { return _mm256_maskload_ps(p, some); }
 
     static constexpr bool masks_halves = false;
     static FLATCONV_INLINE __m128i load_halves(const void* p) {
@@ -81,6 +102,7 @@ struct Avx2Double {
     using Vector = __m256d;
     static constexpr int lanes = 4, tile_rows = 6, tile_vectors = 2, chains = 12;
     static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2, channelwise_pixels = 8;
+    static constexpr int image_vectors = 2, registers = 16;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm256_broadcast_sd(p); }
@@ -109,11 +131,23 @@ struct Avx2Double {
     static FLATCONV_INLINE Vector even(Vector a, Vector b) {
         return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), _MM_SHUFFLE(3, 1, 2, 0));
     }
+    static FLATCONV_INLINE Vector odd(Vector a, Vector b) {
+        return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+    }
+    template <int N>
+    static FLATCONV_INLINE Vector align(Vector a, Vector b) {
+        return _mm256_castsi256_pd(aligned<N* int(sizeof(double))>(_mm256_castpd_si256(a), _mm256_castpd_si256(b)));
+    }
     static FLATCONV_INLINE __m256i first(int n) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(double_masks + lanes - n));
     }
     static FLATCONV_INLINE Vector load_first(const double* p, int n) { return _mm256_maskload_pd(p, first(n)); }
     static FLATCONV_INLINE void store_first(double* p, Vector v, int n) { _mm256_maskstore_pd(p, first(n), v); }
+
+    using Lanes = __m256i;
+    static constexpr bool masks_loads = true;
+    static FLATCONV_INLINE Lanes between(int begin, int end) { return _mm256_andnot_si256(first(begin), first(end)); }
+    static FLATCONV_INLINE Vector load_masked(const double* p, Lanes some) { return _mm256_maskload_pd(p, some); }
 };
 
 // Two numbers of 16 bits in a word. Their products take a register before they are added, so there is a row less.

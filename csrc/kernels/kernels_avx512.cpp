@@ -15,6 +15,7 @@ struct Avx512Float {
     using Vector = __m512;
     static constexpr int lanes = 16, tile_rows = 14, tile_vectors = 2, chains = 16;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4, channelwise_pixels = 8;
+    static constexpr int image_vectors = 4, registers = 32;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
@@ -47,9 +48,23 @@ struct Avx512Float {
         const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         return _mm512_permutex2var_ps(a, order, b);
     }
+    static FLATCONV_INLINE Vector odd(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        return _mm512_permutex2var_ps(a, order, b);
+    }
+    template <int N>
+    static FLATCONV_INLINE Vector align(Vector a, Vector b) {
+        const __m512i low = _mm512_castps_si512(a), high = _mm512_castps_si512(b);
+        return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xFFFF, high, low, N));
+    }
     static FLATCONV_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
     static FLATCONV_INLINE void store_first(float* p, Vector v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+
+    using Lanes = __mmask16;
+    static constexpr bool masks_loads = true;
+    static FLATCONV_INLINE Lanes between(int begin, int end) { return Lanes(first(end) & ~first(begin)); }
+    static FLATCONV_INLINE Vector load_masked(const float* p, Lanes some) { return _mm512_maskz_loadu_ps(some, p); }
 
     static constexpr bool masks_halves = true;
     static FLATCONV_INLINE Vector widened(Float16, __m256i halves) { return _mm512_maskz_cvtph_ps(0xFFFF, halves); }
@@ -102,6 +117,7 @@ struct Avx512Double {
     using Vector = __m512d;
     static constexpr int lanes = 8, tile_rows = 14, tile_vectors = 2, chains = 16;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4, channelwise_pixels = 8;
+    static constexpr int image_vectors = 4, registers = 32;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm512_set1_pd(*p); }
@@ -133,9 +149,23 @@ struct Avx512Double {
         const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
         return _mm512_permutex2var_pd(a, order, b);
     }
+    static FLATCONV_INLINE Vector odd(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+        return _mm512_permutex2var_pd(a, order, b);
+    }
+    template <int N>
+    static FLATCONV_INLINE Vector align(Vector a, Vector b) {
+        const __m512i low = _mm512_castpd_si512(a), high = _mm512_castpd_si512(b);
+        return _mm512_castsi512_pd(_mm512_maskz_alignr_epi64(0xFF, high, low, N));
+    }
     static FLATCONV_INLINE __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1); }
     static FLATCONV_INLINE Vector load_first(const double* p, int n) { return _mm512_maskz_loadu_pd(first(n), p); }
     static FLATCONV_INLINE void store_first(double* p, Vector v, int n) { _mm512_mask_storeu_pd(p, first(n), v); }
+
+    using Lanes = __mmask8;
+    static constexpr bool masks_loads = true;
+    static FLATCONV_INLINE Lanes between(int begin, int end) { return Lanes(first(end) & ~first(begin)); }
+    static FLATCONV_INLINE Vector load_masked(const double* p, Lanes some) { return _mm512_maskz_loadu_pd(some, p); }
 };
 
 // Two numbers of 16 bits in a word. Their products take a register before they are added, so there is a row less.

@@ -13,6 +13,7 @@ struct NeonFloat {
     using Vector = float32x4_t;
     static constexpr int lanes = 4, tile_rows = 7, tile_vectors = 3, chains = 24;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, direct_vectors = 4, channelwise_pixels = 8;
+    static constexpr int image_vectors = 4, registers = 32;
 
     static FLATCONV_INLINE Vector zero() { return vdupq_n_f32(0); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return vld1q_dup_f32(p); }
@@ -35,6 +36,11 @@ struct NeonFloat {
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) { return vzip1q_f32(a, b); }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) { return vzip2q_f32(a, b); }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) { return vuzp1q_f32(a, b); }
+    static FLATCONV_INLINE Vector odd(Vector a, Vector b) { return vuzp2q_f32(a, b); }
+    template <int N>
+    static FLATCONV_INLINE Vector align(Vector a, Vector b) {
+        return vextq_f32(a, b, N);
+    }
     static FLATCONV_INLINE Vector load_first(const float* p, int n) {
         float lane[lanes] = {};
         for (int l = 0; l < n; ++l) lane[l] = p[l];
@@ -45,6 +51,10 @@ struct NeonFloat {
         store(lane, v);
         for (int l = 0; l < n; ++l) p[l] = lane[l];
     }
+
+    using Lanes = LaneRange;
+    static constexpr bool masks_loads = false;
+    static FLATCONV_INLINE Lanes between(int begin, int end) { return {begin, end}; }
 
     static constexpr bool masks_halves = false;
     static FLATCONV_INLINE uint16x4_t load_halves(const void* p) {
@@ -76,6 +86,7 @@ struct NeonDouble {
     using Vector = float64x2_t;
     static constexpr int lanes = 2, tile_rows = 7, tile_vectors = 3, chains = 24;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, direct_vectors = 4, channelwise_pixels = 8;
+    static constexpr int image_vectors = 4, registers = 32;
 
     static FLATCONV_INLINE Vector zero() { return vdupq_n_f64(0); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return vld1q_dup_f64(p); }
@@ -98,8 +109,17 @@ struct NeonDouble {
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) { return vzip1q_f64(a, b); }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) { return vzip2q_f64(a, b); }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) { return vuzp1q_f64(a, b); }
+    static FLATCONV_INLINE Vector odd(Vector a, Vector b) { return vuzp2q_f64(a, b); }
+    template <int N>
+    static FLATCONV_INLINE Vector align(Vector a, Vector b) {
+        return vextq_f64(a, b, N);
+    }
     static FLATCONV_INLINE Vector load_first(const double* p, int) { return vld1q_lane_f64(p, zero(), 0); }
     static FLATCONV_INLINE void store_first(double* p, Vector v, int) { vst1q_lane_f64(p, v, 0); }
+
+    using Lanes = LaneRange;
+    static constexpr bool masks_loads = false;
+    static FLATCONV_INLINE Lanes between(int begin, int end) { return {begin, end}; }
 };
 
 // Two numbers of 16 bits in a word.

@@ -1,0 +1,89 @@
+// What the convolution of single channels, each with a kernel of its own, decides where it reads the image as it lies.
+#ifndef FLATCONV_CONV_IMAGE_BLOCKING_HPP
+#define FLATCONV_CONV_IMAGE_BLOCKING_HPP
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+#include "conv/band_plan.hpp"
+
+namespace flatconv {
+
+template <typename T>
+struct ImageBlocking {
+    explicit ImageBlocking(const PlanRequest& request)
+        : kernels(kernels_of<T>(*request.kernels)),
+          shape(request.shape),
+          bands(plan(request.threads)),
+          groups_per_task(groups_at_once(shape, bands, work(bands.box[1]), request.threads)),
+          channels_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box[1])))),
+          participants(int(std::min<std::int64_t>(request.participants, tasks()))) {}
+
+    const Kernels<T>& kernels;
+    const ConvShape shape;
+    const BandPlan bands;  // of one group
+    const std::int64_t groups_per_task;
+    const std::int64_t channels_per_poll;  // a question to the application is not free, and a channel may be quick
+    const int participants;
+
+    double cycles() const { return bands.cycles; }
+
+    std::int64_t group_parts() const { return ceil_div(shape.groups, groups_per_task); }
+    std::int64_t tasks() const { return shape.batch * bands.boxes() * group_parts(); }
+
+    static bool suits(const PlanRequest& request) {
+        const ConvShape& shape = request.shape;
+        const std::int64_t size = shape.kernel[2], stride = shape.stride[2];
+        const bool flat = shape.input[0] == 1 && shape.output[0] == 1 && shape.kernel[0] == 1;
+        const bool alone = shape.in_channels == 1 && shape.out_channels == 1;
+        const bool square = shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 &&
+                            shape.dilation[2] == 1 && !shape.mirrored && convolves_images(size, stride);
+        const bool in_place = request.x_pixels_dense && request.y_in_rows && shape.padding_mode == PaddingMode::zeros;
+        const bool meets_image =
+            shape.pad_before[2] < size && (shape.output[2] - 1) * stride - shape.pad_before[2] < shape.input[2];
+        const std::int64_t pixels = shape.input[1] * shape.input[2] + shape.pixels;
+        return kernels_of<T>(*request.kernels).convolve_image && flat && alone && square && in_place && meets_image &&
+               pixels * std::int64_t(sizeof(T)) <= most_bytes;
+    }
+
+  private:
+    /// Of a channel, read and written. Strips of wider images leave the second-level cache before the next one comes.
+    static constexpr std::int64_t most_bytes = 512 * 1024;
+    static constexpr std::int64_t least_rows = 16;  // of a box, which meets rows of its neighbours
+
+    BandPlan plan(int threads) const {
+        const std::int64_t channels = shape.batch * shape.groups, wanted = threads == 1 ? 1 : 4 * threads;
+        const std::int64_t parts =
+            std::clamp<std::int64_t>(ceil_div(wanted, channels), 1, ceil_div(shape.output[1], least_rows));
+        BandPlan plan{};
+        plan.box = {1, ceil_div(shape.output[1], parts), shape.output[2]};
+        plan.counts = {1, ceil_div(shape.output[1], plan.box[1]), 1};
+        plan.row_parts = plan.rows = 1;
+        plan.tasks = channels * plan.boxes();
+        plan.cycles = work(plan.box[1]) * double(ceil_div(plan.tasks, threads));
+        return plan;
+    }
+
+    /// Cycles of one box of so many rows: for each of them its multiply-adds, or the latency of those of a kernel row,
+    /// the loads of the weights, and pulling pixels apart where there is a stride.
+    double work(std::int64_t rows) const {
+        const std::int64_t size = shape.kernel[2], stride = shape.stride[2];
+        const std::int64_t vectors = ceil_div(shape.output[2], kernels.lanes);
+        const double taps = double(size * size), strips = double(ceil_div(vectors, size > 3 ? 2 : 4));
+        const double each = double(vectors) / strips;
+        const double row = std::max(taps * each, 6 * double(size)) + (stride > 1 ? 10 * each : 0) + taps / 4 + 8;
+        return strips * row * double(rows + (size - 1) / stride) + 60;
+    }
+};
+
+/// Nothing is kept.
+template <typename T>
+struct ImageWorkspace {
+    ImageWorkspace(const ImageBlocking<T>&, Carver&) {}
+    void prepare(const ImageBlocking<T>&) const {}
+};
+
+}  // namespace flatconv
+
+#endif

@@ -1,0 +1,210 @@
+// The kernel for channels that are convolved each for itself, which reads the image where it lies; kernels.hpp brings
+// it into every kernels_<isa>.cpp.
+#ifndef FLATCONV_KERNELS_IMAGE_KERNEL_HPP
+#define FLATCONV_KERNELS_IMAGE_KERNEL_HPP
+
+#include "kernels/micro_kernel.hpp"
+
+namespace flatconv {
+namespace {
+
+/// The lanes of a vector from `begin` on, up to `end`: what an instruction set without masks keeps of them.
+struct LaneRange {
+    int begin, end;
+};
+
+template <typename Isa>
+FLATCONV_INLINE typename Isa::Lanes lanes_between(int64_t begin, int64_t end) {
+    const auto lane = [](int64_t at) { return at < 0 ? 0 : at > Isa::lanes ? Isa::lanes : int(at); };
+    return Isa::between(lane(begin), lane(end));
+}
+
+/// Zeros in all other lanes; what they would be read from need not exist.
+template <typename Isa>
+FLATCONV_INLINE typename Isa::Vector load_between(const typename Isa::Scalar* from, typename Isa::Lanes lanes) {
+    if constexpr (Isa::masks_loads) {
+        return Isa::load_masked(from, lanes);
+    } else {
+        if (lanes.end - lanes.begin == Isa::lanes) return Isa::load(from);
+        typename Isa::Scalar lane[Isa::lanes] = {};
+        for (int l = lanes.begin; l < lanes.end; ++l) lane[l] = from[l];
+        return Isa::load(lane);
+    }
+}
+
+/// What is read in place of rows above and below the image: the vectors of the widest strip.
+template <typename Scalar>
+struct ZeroRow {
+    static constexpr int length = 256;
+    alignas(64) static constexpr Scalar pixels[length] = {};
+};
+
+/// Some columns of sums, from top to bottom: Vectors of them, the last one of `last` lanes.
+///
+/// A row of the image is loaded once, and its vectors are shifted for each element of the kernel's rows. It serves as
+/// every one of these, for as many rows of sums, which wait in registers until they have met all rows of the kernel:
+///
+///     waiting[0]   the row of sums whose kernel row 0 is that of the image now (with a stride, one of the first rows)
+///     waiting[1]   the one above it, and so on
+///
+/// The first rows of sums of all lie above the first that is wanted: they are not complete, and the first one
+/// overwrites them.
+template <typename Isa, int Size, int Stride, int Vectors>
+void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t col, int last) {
+    using Scalar = typename Isa::Scalar;
+    using Vector = typename Isa::Vector;
+    constexpr int lanes = Isa::lanes;
+    constexpr int rows = (Size + Stride - 1) / Stride;  // of sums that wait
+    constexpr int loads = ((Vectors * lanes - 1) * Stride + Size - 1) / lanes + 1;
+    constexpr int phase_vectors = Vectors + ((Size - 1) / Stride + lanes - 1) / lanes;
+    constexpr bool keeps_weights = rows * Vectors + 2 * Vectors + Size * Size + 6 < Isa::registers;
+    static_assert(loads * lanes <= ZeroRow<Scalar>::length, "");
+
+    const int64_t first_col = image.first_col + col * Stride;
+    // Only the first and the last pixels may lie outside of the image.
+    constexpr int before = (Size - 1 + lanes - 1) / lanes, behind = (Vectors - 1) * Stride;
+    typename Isa::Lanes inside[loads];
+    unroll<loads>([&](auto l) {
+        const int64_t at = first_col + l.value * lanes;
+        if (l.value < before || l.value >= behind) inside[l.value] = lanes_between<Isa>(-at, image.x_cols - at);
+    });
+    Vector kept[keeps_weights ? Size * Size : 1];
+    if constexpr (keeps_weights) {
+        unroll<Size * Size>([&](auto k) { kept[k.value] = Isa::broadcast(image.weights + k.value); });
+    }
+    Vector waiting[rows][Vectors];
+    unroll<rows>([&](auto r) { unroll<Vectors>([&](auto v) { waiting[r.value][v.value] = Isa::zero(); }); });
+
+    int64_t x_row = image.first_row;
+    for (int64_t row = 1 - rows; row < image.rows; ++row) {
+        unroll<Vectors>([&](auto v) { waiting[0][v.value] = Isa::zero(); });
+        // A row of the image is kernel row `phase`, phase + Stride, ….
+        unroll<Stride>([&](auto phase) {
+            const bool is_inside = uint64_t(x_row) < uint64_t(image.x_rows);
+            const Scalar* const x =
+                is_inside ? image.x + x_row * image.x_row_stride + first_col : ZeroRow<Scalar>::pixels;
+            ++x_row;
+            constexpr int first = decltype(phase)::value;
+            Vector loaded[loads];
+            unroll<loads>([&](auto l) {
+                const Scalar* const from = x + l.value * lanes;
+                loaded[l.value] =
+                    l.value < before || l.value >= behind ? load_between<Isa>(from, inside[l.value]) : Isa::load(from);
+            });
+            // The pixels at a distance of Stride, from the first one on and from the second.
+            Vector pixels[Stride][phase_vectors];
+            unroll<phase_vectors>([&](auto v) {
+                constexpr int low = Stride * decltype(v)::value, high = low + 1 < loads ? low + 1 : low;
+                if constexpr (Stride == 1) {
+                    pixels[0][v.value] = loaded[v.value];
+                } else {
+                    pixels[0][v.value] = Isa::even(loaded[low], loaded[high]);
+                    pixels[1][v.value] = Isa::odd(loaded[low], loaded[high]);
+                }
+            });
+            unroll<Size>([&](auto k) {
+                constexpr int column = decltype(k)::value, shift = column / Stride, vector = shift / lanes;
+                Vector shifted[Vectors];
+                unroll<Vectors>([&](auto v) {
+                    const auto& from = pixels[column % Stride];
+                    if constexpr (shift % lanes == 0) {
+                        shifted[v.value] = from[v.value + vector];
+                    } else {
+                        shifted[v.value] =
+                            Isa::template align<shift % lanes>(from[v.value + vector], from[v.value + vector + 1]);
+                    }
+                });
+                unroll<rows>([&](auto r) {
+                    constexpr int i = decltype(r)::value, kernel_row = i * Stride + first;
+                    if constexpr (kernel_row < Size) {
+                        constexpr int tap = kernel_row * Size + column;
+                        const Vector weight =
+                            keeps_weights ? kept[keeps_weights ? tap : 0] : Isa::broadcast(image.weights + tap);
+                        unroll<Vectors>([&](auto v) {
+                            waiting[i][v.value] = Isa::fma(weight, shifted[v.value], waiting[i][v.value]);
+                        });
+                    }
+                });
+            });
+        });
+        Scalar* const y = image.y + (row < 0 ? 0 : row) * image.y_row_stride + col;
+        // Read anew for each row: all registers are taken.
+        const Vector bias = Isa::broadcast(image.epilogue->bias);
+        const Vector low = Isa::broadcast(&image.low), high = Isa::broadcast(&image.high);
+        unroll<Vectors>([&](auto v) {
+            const Vector sum = Isa::min(high, Isa::max(low, Isa::add(waiting[rows - 1][v.value], bias)));
+            if (v.value < Vectors - 1 || last == lanes) {
+                Isa::store(y + v.value * lanes, sum);
+            } else {
+                Isa::store_first(y + v.value * lanes, sum, last);
+            }
+        });
+        unroll<rows - 1>([&](auto r) {
+            unroll<Vectors>(
+                [&](auto v) { waiting[rows - 1 - r.value][v.value] = waiting[rows - 2 - r.value][v.value]; });
+        });
+    }
+}
+
+template <typename Isa, int Size, int Stride, int Vectors>
+FLATCONV_INLINE void convolve_strip_of(const ImageConvolution<typename Isa::Scalar>& image, int64_t col, int vectors,
+                                       int last) {
+    if constexpr (Vectors > 0) {
+        if (vectors == Vectors) return convolve_strip<Isa, Size, Stride, Vectors>(image, col, last);
+        convolve_strip_of<Isa, Size, Stride, Vectors - 1>(image, col, vectors, last);
+    }
+}
+
+template <typename Isa, int Size, int Stride>
+void convolve_strips(const ImageConvolution<typename Isa::Scalar>& image) {
+    constexpr int lanes = Isa::lanes;
+    // Larger kernels have enough sums at a time with two vectors.
+    constexpr int most = Size > 3 && Isa::image_vectors > 2 ? 2 : Isa::image_vectors;
+    const int64_t vectors = (image.cols + lanes - 1) / lanes, strips = (vectors + most - 1) / most;
+    int64_t first = 0;
+    for (int64_t left = strips; left > 0; --left) {
+        const int64_t count = (vectors - first + left - 1) / left;
+        const int64_t cols = image.cols - (first + count - 1) * lanes;
+        convolve_strip_of<Isa, Size, Stride, most>(image, first * lanes, int(count), cols < lanes ? int(cols) : lanes);
+        first += count;
+    }
+}
+
+/// What follows the bias, for sums that are stored.
+template <typename Isa>
+void add_residual(const ImageConvolution<typename Isa::Scalar>& image) {
+    using Vector = typename Isa::Vector;
+    constexpr int lanes = Isa::lanes;
+    for (int64_t row = 0; row < image.rows; ++row) {
+        typename Isa::Scalar* const y = image.y + row * image.y_row_stride;
+        const typename Isa::Scalar* const residual = image.epilogue->residual + row * image.residual_row_stride;
+        for (int64_t col = 0; col < image.cols; col += lanes) {
+            const int count = image.cols - col < lanes ? int(image.cols - col) : lanes;
+            const Vector sum = count == lanes ? Isa::load(y + col) : Isa::load_first(y + col, count);
+            const Vector finished = finish<Isa>(sum, Isa::zero(), residual + col, count, *image.epilogue);
+            if (count == lanes) {
+                Isa::store(y + col, finished);
+            } else {
+                Isa::store_first(y + col, finished, count);
+            }
+        }
+    }
+}
+
+template <typename Isa>
+void convolve_image(const ImageConvolution<typename Isa::Scalar>& image) {
+    switch (image.size * 2 + image.stride) {
+        case 3 * 2 + 1: convolve_strips<Isa, 3, 1>(image); break;
+        case 3 * 2 + 2: convolve_strips<Isa, 3, 2>(image); break;
+        case 5 * 2 + 1: convolve_strips<Isa, 5, 1>(image); break;
+        case 5 * 2 + 2: convolve_strips<Isa, 5, 2>(image); break;
+        default: convolve_strips<Isa, 7, 1>(image); break;
+    }
+    if (image.epilogue->residual) add_residual<Isa>(image);
+    bend_stored<Isa>(image.epilogue, image.y, image.y_row_stride, image.rows, image.cols);
+}
+
+}  // namespace
+}  // namespace flatconv
+
+#endif

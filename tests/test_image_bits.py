@@ -1,0 +1,74 @@
+"""Channels convolved each for itself, with the image read where it lies: bits of the reference at all edges."""
+
+import numpy as np
+import oracles
+import pytest
+from flatconv import conv2d, pack
+
+pytestmark = pytest.mark.usefixtures("split_work")
+
+KERNELS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))  # size and stride: convolves_images in csrc/kernels/kernel_set.hpp
+PADDINGS = (0, 1, 3, ((0, 4), (5, 0)), ((2, 0), (0, 9)))
+
+
+def assert_same_bits(x, weight, bias, **arguments):
+    groups = len(weight)
+    expected = conv2d(x, weight, bias, groups=groups, algorithm="reference", threads=1, **arguments)
+    for threads in (1, 3):
+        out = np.full(expected.shape, np.nan, expected.dtype)
+        conv2d(x, weight, bias, groups=groups, algorithm="direct", threads=threads, out=out, **arguments)
+        oracles.assert_same_bits(out, expected)
+
+
+def fits(x, size, padding):
+    before_and_after = np.broadcast_to(np.asarray(padding).reshape(-1, 2) if np.ndim(padding) else padding, (2, 2))
+    return all(sum(pads) + pixels >= size for pads, pixels in zip(before_and_after, x.shape[2:], strict=True))
+
+
+def layer(rng, dtype, size, rows, cols):
+    shapes = (2, 3, rows, cols), (3, 1, size, size), (3,)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "stride"), KERNELS)
+def test_every_width(isa, rng, dtype, size, stride):
+    for cols in range(size, 72):
+        x, weight, bias = layer(rng, dtype, size, 5, cols)
+        assert_same_bits(x, weight, bias, stride=stride, padding=size // 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "stride"), KERNELS)
+def test_edges_and_epilogues(isa, rng, dtype, size, stride):
+    for rows, cols in ((1, 1), (2, 3), (9, 15), (40, 16), (10, 17), (3, 133), (35, 65)):
+        for padding in PADDINGS:
+            x, weight, bias = layer(rng, dtype, size, rows, cols)
+            if not fits(x, size, padding):
+                continue
+            x[0, 0, 0, -1] = np.inf
+            geometry = {"stride": stride, "padding": padding}
+            assert_same_bits(x, weight, bias, **geometry)
+            added = rng.standard_normal(conv2d(x, weight, bias, groups=3, **geometry).shape).astype(dtype)
+            for activation in ("relu6", "silu", None):
+                assert_same_bits(x, weight, bias, activation=activation, **geometry)
+                assert_same_bits(x, weight, bias, activation=activation, residual=added, **geometry)
+
+
+def test_infinite_weights_meet_padded_zeros(isa):
+    x, weight = np.ones((1, 1, 8, 20), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    weight[0, 0, 0, 1] = np.inf
+    y = conv2d(x, weight, padding=1, algorithm="direct")[0, 0]
+    assert np.isnan(y[0]).all()  # the row above is padding
+    assert (y[1:] == np.inf).all()
+
+
+def test_the_image_is_read_where_it_lies():
+    """These layers need no memory of their own; another padding mode does."""
+    x, weight = np.ones((1, 40, 56, 56), np.float32), np.ones((40, 1, 3, 3), np.float32)
+    image = pack(weight, padding=1, groups=40)
+    if "from the image" not in image.explain(x.shape):
+        pytest.skip("not with this instruction set")
+    assert image.workspace_bytes(x.shape) == 0
+    bands = pack(weight, padding=1, groups=40, padding_mode="reflect")
+    assert bands.workspace_bytes(x.shape) > 0
