@@ -7,7 +7,8 @@ from flatconv import conv2d, pack
 
 pytestmark = pytest.mark.usefixtures("split_work")
 
-KERNELS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))  # size and stride: convolves_images in csrc/kernels/kernel_set.hpp
+# Size and stride: convolves_images in csrc/kernels/channelwise_arguments.hpp.
+KERNELS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))
 PADDINGS = (0, 1, 3, ((0, 4), (5, 0)), ((2, 0), (0, 9)))
 
 

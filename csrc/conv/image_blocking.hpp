@@ -38,7 +38,7 @@ struct ImageBlocking {
         const bool flat = shape.input[0] == 1 && shape.output[0] == 1 && shape.kernel[0] == 1;
         const bool alone = shape.in_channels == 1 && shape.out_channels == 1;
         const bool square = shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 &&
-                            shape.dilation[2] == 1 && !shape.mirrored && convolves_images(size, stride);
+                            shape.dilation[2] == 1 && !shape.mirrored && convolves_images<T>(size, stride);
         const bool in_place = request.x_pixels_dense && request.y_in_rows && shape.padding_mode == PaddingMode::zeros;
         const bool meets_image =
             shape.pad_before[2] < size && (shape.output[2] - 1) * stride - shape.pad_before[2] < shape.input[2];

@@ -158,8 +158,9 @@ FLATCONV_INLINE void convolve_strip_of(const ImageConvolution<typename Isa::Scal
 template <typename Isa, int Size, int Stride>
 void convolve_strips(const ImageConvolution<typename Isa::Scalar>& image) {
     constexpr int lanes = Isa::lanes;
-    // Larger kernels have enough sums at a time with two vectors.
-    constexpr int most = Size > 3 && Isa::image_vectors > 2 ? 2 : Isa::image_vectors;
+    // Larger kernels have enough sums at a time with two vectors; and the code of all tiles is not worth it in double.
+    constexpr bool two = Size > 3 || sizeof(typename Isa::Scalar) > sizeof(float);
+    constexpr int most = two && Isa::image_vectors > 2 ? 2 : Isa::image_vectors;
     const int64_t vectors = (image.cols + lanes - 1) / lanes, strips = (vectors + most - 1) / most;
     int64_t first = 0;
     for (int64_t left = strips; left > 0; --left) {
@@ -191,15 +192,20 @@ void add_residual(const ImageConvolution<typename Isa::Scalar>& image) {
     }
 }
 
+template <typename Isa, int Size, int Stride>
+FLATCONV_INLINE void convolve_strips_if(const ImageConvolution<typename Isa::Scalar>& image) {
+    if constexpr (convolves_images<typename Isa::Scalar>(Size, Stride)) {
+        if (image.size == Size && image.stride == Stride) convolve_strips<Isa, Size, Stride>(image);
+    }
+}
+
 template <typename Isa>
 void convolve_image(const ImageConvolution<typename Isa::Scalar>& image) {
-    switch (image.size * 2 + image.stride) {
-        case 3 * 2 + 1: convolve_strips<Isa, 3, 1>(image); break;
-        case 3 * 2 + 2: convolve_strips<Isa, 3, 2>(image); break;
-        case 5 * 2 + 1: convolve_strips<Isa, 5, 1>(image); break;
-        case 5 * 2 + 2: convolve_strips<Isa, 5, 2>(image); break;
-        default: convolve_strips<Isa, 7, 1>(image); break;
-    }
+    convolve_strips_if<Isa, 3, 1>(image);
+    convolve_strips_if<Isa, 3, 2>(image);
+    convolve_strips_if<Isa, 5, 1>(image);
+    convolve_strips_if<Isa, 5, 2>(image);
+    convolve_strips_if<Isa, 7, 1>(image);
     if (image.epilogue->residual) add_residual<Isa>(image);
     bend_stored<Isa>(image.epilogue, image.y, image.y_row_stride, image.rows, image.cols);
 }

@@ -1,0 +1,71 @@
+// The contract of the kernels for channels that are convolved each for itself; a part of kernels/kernel_set.hpp.
+#ifndef FLATCONV_KERNELS_CHANNELWISE_ARGUMENTS_HPP
+#define FLATCONV_KERNELS_CHANNELWISE_ARGUMENTS_HPP
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace flatconv {
+
+template <typename T>
+struct Epilogue;
+
+/// A box of the output of one channel, convolved with a kernel of its own: size × size elements, with the same stride
+/// along both axes, and zeros around the image. The image is read where it lies.
+template <typename T>
+struct ImageConvolution {
+    const T* x;  // the channel's first pixel
+    ptrdiff_t x_row_stride;
+    int64_t x_rows, x_cols;
+    /// Where the kernel lies for the box's first output. On either side it reaches at most size - 1 columns beyond the
+    /// image.
+    int64_t first_row, first_col;
+    const T* weights;
+    int size, stride;  // such as convolves_images allows
+    T* y;
+    ptrdiff_t y_row_stride;
+    int64_t rows, cols;
+    T low, high;                  // sums with their bias are kept between these; infinite ones keep them as they are
+    const Epilogue<T>* epilogue;  // of one output channel; its own bounds count where there is a residual
+    ptrdiff_t residual_row_stride;
+};
+
+/// Kernels of layers that exist: in double, few do.
+template <typename T>
+constexpr bool convolves_images(int64_t size, int64_t stride) {
+    if (size == 3) return stride == 1 || stride == 2;
+    return sizeof(T) == sizeof(float) && ((size == 5 && (stride == 1 || stride == 2)) || (size == 7 && stride == 1));
+}
+
+/// Some pixels of a vector of channels on their way into a band of which each pixel is such a vector: pixel p goes to
+/// to + targets[p]. Lanes without a channel become zeros.
+template <typename T>
+struct PixelSpread {
+    const T* const* channel;  // where the first pixel of each of them lies
+    int channels;
+    ptrdiff_t channels_step;  // 1: they are neighbours. 0: they lie anywhere
+    ptrdiff_t pixel_step;
+    int64_t pixels;
+    T* to;
+    const ptrdiff_t* targets;
+};
+
+/// Rows of pixels, each a vector of channels that are convolved each for itself. In the band a position is such a
+/// vector, and so is a pixel in `sums`, whose rows follow each other.
+template <typename T>
+struct ChannelwisePlane {
+    const T* band;
+    int64_t row_step, pixel_step;  // from a row or a pixel to the next, in positions of the band
+    const ptrdiff_t* offsets;      // where each depth finds the first pixel, in elements
+    int64_t depth;
+    int64_t kernel_columns;  // depth is rows of so many neighbouring positions; or 0, for anything
+    const T* weights;        // a vector for each depth
+    ptrdiff_t weights_stride;
+    int64_t rows, cols;
+    T* sums;
+    bool accumulate;  // they hold the sums of the earlier depth blocks
+};
+
+}  // namespace flatconv
+
+#endif
