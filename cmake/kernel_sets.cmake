@@ -13,9 +13,10 @@ function(flatconv_add_kernel_set isa)
   target_sources(flatconv PRIVATE ${source})
   # -O3 under every build type, because the accumulators must stay in registers even while the rest is debugged.
   # Nothing here reads errno or the floating-point flags. GCC's remarks on the ABI of wide vectors concern functions
-  # that are called across files; these are not.
+  # that are called across files; these are not. Nothing throws, or is called back: no exception unwinds a kernel.
   set_property(SOURCE ${source} APPEND PROPERTY
-    COMPILE_OPTIONS -O3 -fno-math-errno -fno-trapping-math -Wno-psabi ${ARGN}
+    COMPILE_OPTIONS -O3 -fno-math-errno -fno-trapping-math -fno-exceptions -fno-asynchronous-unwind-tables -Wno-psabi
+                    ${ARGN}
   )
   string(TOUPPER ${isa} name)
   target_compile_definitions(flatconv PRIVATE FLATCONV_HAVE_${name})
