@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 from adjoint_problems import CONV_TRANSPOSE, INPUT, WEIGHT, adjoint_problems
-from flatconv import _core, conv_transpose1d, conv_transpose2d, grad
+from flatconv import _core, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, grad
 from flatconv._arguments import ALGORITHMS
 from hypothesis import given, settings
 from layouts import READABLE, WRITABLE
@@ -148,13 +148,49 @@ def test_weight_gradients_of_many_rows_and_columns(isa, rng, dtype):
         )
 
 
-def test_depthwise_weight_gradients(isa, rng):
-    x, grad_y = normal(rng, np.float32, 2, 37, 11, 13), normal(rng, np.float32, 2, 37, 6, 7)
-    geometry = {"stride": 2, "padding": 1, "groups": 37}
-    expected = grad.conv2d_weight(x, (37, 1, 3, 3), grad_y, **geometry, algorithm="reference")
-    assert_same_bits_everywhere(
-        lambda **run: grad.conv2d_weight(x, (37, 1, 3, 3), grad_y, **geometry, **run), expected, ("auto",)
-    )
+def assert_weight_gradients_are_the_references(rng, dtype, x_shape, size, geometry):
+    weight_gradient = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}[len(size) - 2]
+    convolve = {1: conv1d, 2: conv2d, 3: conv3d}[len(size) - 2]
+    x = normal(rng, dtype, *x_shape)
+    grad_y = normal(rng, dtype, *convolve(x, np.zeros(size, dtype), **geometry).shape)
+    expected = weight_gradient(x, size, grad_y, **geometry, algorithm="reference")
+    for layout in (np.ascontiguousarray, WRITABLE["channels_last"]):
+        arrays = layout(x), size, layout(grad_y)
+        assert_same_bits_everywhere(
+            lambda arrays=arrays, **run: weight_gradient(*arrays, **geometry, **run), expected, ("auto",)
+        )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(
+    ("x_shape", "out_channels", "kernel", "geometry"),
+    [
+        ((2, 37, 11, 13), 37, (3, 3), {"stride": 2, "padding": 1}),
+        ((3, 5, 20, 21), 5, (5, 4), {"padding": 2, "dilation": (1, 3)}),  # blocks span images, and boxes end anywhere
+        ((1, 9, 90, 130), 18, (3, 3), {"padding": 1, "padding_mode": "reflect"}),  # several boxes of rows
+        ((2, 3, 8), 3, (1,), {"stride": 3}),
+        ((1, 17, 5000), 17, (7,), {"padding": ((6, 0),)}),  # boxes within a row
+        ((2, 4, 3, 9, 8), 4, (2, 3, 3), {"padding": 1, "stride": (1, 2, 1)}),
+    ],
+)
+def test_depthwise_weight_gradients(isa, rng, dtype, x_shape, out_channels, kernel, geometry):
+    geometry = {"groups": x_shape[1], **geometry}
+    assert_weight_gradients_are_the_references(rng, dtype, x_shape, (out_channels, 1, *kernel), geometry)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.complex64])
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "geometry"),
+    [
+        ((2, 19, 30, 31), (40, 19, 3, 3), {"padding": 1}),  # boxes of rows, blocks that span two images
+        ((3, 16, 7, 7), (34, 8, 3, 3), {"padding": 1, "groups": 2, "padding_mode": "reflect"}),  # many images in each
+        ((1, 17, 21, 50), (5, 17, 3, 3), {"stride": 2, "padding": 2, "dilation": (3, 1)}),
+        ((2, 30, 1000), (18, 30, 5), {"padding": ((4, 0),)}),  # boxes within a row
+        ((1, 14, 6, 9, 8), (20, 14, 2, 3, 3), {"padding": 1}),
+    ],
+)
+def test_weight_gradients_of_padded_channels(isa, rng, dtype, x_shape, weight_shape, geometry):
+    assert_weight_gradients_are_the_references(rng, dtype, x_shape, weight_shape, geometry)
 
 
 def test_pointwise_weight_gradients_read_where_they_can(isa, rng):

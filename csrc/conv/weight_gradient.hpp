@@ -15,7 +15,8 @@ namespace flatconv {
 /// The definition: plain loops.
 std::unique_ptr<ConvPlan> plan_weight_gradient_reference(const PlanRequest& request);
 
-/// The plan for `wanted`, within the limit. Every name but `reference` stands for one and the same blocked product.
+/// The plan for `wanted`, within the limit. Every name but `reference` stands for the same: a blocked product of which
+/// there are three forms.
 Status plan_weight_gradient(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
                             std::unique_ptr<ConvPlan>& chosen);
 

@@ -66,6 +66,19 @@ struct ChannelwisePlane {
     bool accumulate;  // they hold the sums of the earlier depth blocks
 };
 
+/// The gradients of kernel elements whose groups have a single channel, for a vector of these: each sum goes on over
+/// some rows of output positions. In the band a position is a vector of channels, and a row's positions are neighbours.
+template <typename T>
+struct ChannelwiseGradient {
+    const T* band;
+    ptrdiff_t row_step;        // from a row of positions to the next, in the band
+    const ptrdiff_t* offsets;  // what each kernel element meets at the first position, in the band
+    int64_t taps;
+    const T* dy;  // a vector for each position, row after row
+    int64_t rows, cols;
+    T* sums;  // a vector for each kernel element
+};
+
 }  // namespace flatconv
 
 #endif

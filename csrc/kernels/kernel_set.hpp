@@ -204,6 +204,7 @@ struct Kernels {
 
     void (*spread_pixels)(const PixelSpread<T>&);
     void (*convolve_channelwise)(const ChannelwisePlane<T>&);
+    void (*channelwise_gradient)(const ChannelwiseGradient<T>&);
 
     void (*pack_vector)(const VectorPacking<T>&);
     void (*transpose)(const Transposition<T>&);

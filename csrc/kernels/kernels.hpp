@@ -35,6 +35,7 @@
 #include "kernels/byte_kernels.hpp"
 #include "kernels/channelwise_kernel.hpp"
 #include "kernels/direct_kernel.hpp"
+#include "kernels/gradient_kernel.hpp"
 #include "kernels/half_kernels.hpp"
 #include "kernels/image_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -77,6 +78,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     if constexpr (Isa::image_vectors > 0) kernels.convolve_image = convolve_image<Isa>;
     kernels.spread_pixels = spread_pixels<Isa>;
     kernels.convolve_channelwise = convolve_channelwise<Isa>;
+    kernels.channelwise_gradient = channelwise_gradient<Isa>;
     kernels.pack_vector = pack_vector<Isa>;
     kernels.transpose = transpose<Isa>;
     kernels.finish_rows = finish_rows<Isa>;

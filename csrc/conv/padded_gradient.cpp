@@ -1,0 +1,220 @@
+// The gradient of the weights as a product for each kernel element: rows are input channels, columns are output
+// channels, depth is the positions of all images; asked for by conv/weight_gradient.cpp.
+//
+// The channels are padded once for a block of positions, and every kernel element reads them where they lie: by one and
+// the same table of positions, each from another start.
+#include "conv/padded_gradient.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "base/aligned_buffer.hpp"
+#include "base/checked.hpp"
+#include "conv/gradient_arrays.hpp"
+#include "conv/gradient_parts.hpp"
+#include "gemm/gemm.hpp"
+#include "im2col/channel_padding.hpp"
+
+namespace flatconv {
+
+namespace {
+
+std::int64_t block_of(const ConvShape& shape) {
+    return std::clamp<std::int64_t>(shape.batch * shape.pixels, 1, depth_block);
+}
+
+/// A block of positions is walked plane by plane: of each it has a few whole rows, or a part of one that is long.
+Extent box_of(const ConvShape& shape) {
+    const std::int64_t width = shape.output[2], block = block_of(shape);
+    if (width > block) return {1, 1, block};
+    return {1, std::min(shape.output[1], (block + width - 2) / width + 1), width};
+}
+
+std::int64_t boxes_of(const ConvShape& shape) {
+    const std::int64_t width = shape.output[2], block = block_of(shape);
+    const std::int64_t run = width > block ? width : width * shape.output[1];
+    return std::min((block + run - 2) / run + 1, shape.batch * shape.pixels / run);
+}
+
+template <typename T>
+class PaddedGradientPlan final : public ConvPlan {
+  public:
+    explicit PaddedGradientPlan(const PlanRequest& request)
+        : kernels_(kernels_of<T>(*request.kernels)),
+          half_(half_kernels<T>(request)),
+          shape_(request.shape),
+          arrays_(kernels_, half_, shape_),
+          x_aligned_(request.x_aligned),
+          depth_(shape_.batch * shape_.pixels),
+          block_(block_of(shape_)),
+          box_(box_of(shape_)),
+          boxes_(boxes_of(shape_)),
+          layout_(shape_, box_),
+          channel_stride_(packed_row_stride<T>(boxes_ * layout_.channel_length())),
+          width_(std::min<std::int64_t>(kernels_.panel_vectors, ceil_div(shape_.out_channels, kernels_.lanes)) *
+                 kernels_.lanes),
+          parts_(shape_, shape_.in_channels, request.band_bytes / std::int64_t(sizeof(T)), shape_.taps, channel_stride_,
+                 request.threads),
+          participants_(int(std::min<std::int64_t>(request.participants, parts_.count()))),
+          sums_stride_(round_up(parts_.cols, std::int64_t(kernels_.lanes))) {
+        Carver carver(nullptr);
+        carve(carver);
+        bytes_per_participant_ = carver.used();
+    }
+
+    double cycles() const override {
+        return double(shape_.depth) * double(shape_.groups * shape_.out_channels) * double(depth_) / kernels_.lanes;
+    }
+
+    std::string describe() const override {
+        return std::to_string(parts_.count()) + " parts of " + std::to_string(parts_.rows) + " padded channels × " +
+               std::to_string(parts_.cols) + " output channels";
+    }
+
+    std::size_t workspace_bytes() const override { return bytes_per_participant_ * std::size_t(participants_); }
+
+    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
+        parallel::for_each_task(
+            runtime.executor, participants_, parts_.count(),
+            [&](int participant, std::int64_t task) {
+                Carver carver(workspace + bytes_per_participant_ * std::size_t(participant));
+                run_part(arrays, runtime, carve(carver), parts_.at(task));
+            },
+            &runtime.cancellation);
+    }
+
+  private:
+    struct Memory {
+        T* sums;                     // channels × kernel elements × sums_stride_
+        T* band;                     // channels × channel_stride_: all boxes of a block, padded
+        T* dy;                       // a block of it: for each panel of columns, positions × width_
+        std::ptrdiff_t* positions;   // of the block, in the band of a channel,
+        std::ptrdiff_t* dy_offsets;  // and in a panel of dy
+        ImageBlock* blocks;
+    };
+
+    Memory carve(Carver& carver) const {
+        const auto rows = std::size_t(parts_.rows), block = std::size_t(block_);
+        Memory memory;
+        memory.sums = carver.take<T>(rows * std::size_t(shape_.taps * sums_stride_));
+        memory.band = carver.take<T>(rows * std::size_t(channel_stride_));
+        memory.dy = carver.take<T>(block * std::size_t(round_up(parts_.cols, width_)));
+        memory.positions = carver.take<std::ptrdiff_t>(block);
+        memory.dy_offsets = carver.take<std::ptrdiff_t>(block);
+        memory.blocks = carver.take<ImageBlock>(std::size_t(layout_.most_image_blocks()));
+        return memory;
+    }
+
+    void run_part(const ConvArrays& arrays, const Runtime& runtime, const Memory& memory,
+                  const GradientPart& part) const {
+        for (std::int64_t d = 0; d < block_; ++d) memory.dy_offsets[d] = d * width_;
+        // Lanes without a column are computed too; zeros keep them from being subnormal, and slow.
+        std::fill_n(memory.dy, block_ * round_up(part.cols, width_), T(0));
+        const std::int64_t first_channel = part.group * shape_.out_channels + part.first_col;
+        std::int64_t first = 0;
+        // Without depth, one empty block still writes zeros.
+        do {
+            const std::int64_t length = std::min(block_, depth_ - first);
+            pad(arrays.x, part, first, length, memory);
+            for (std::int64_t col = 0; col < part.cols; col += width_) {
+                if (runtime.cancellation.poll()) return;
+                const std::int64_t cols = std::min(width_, part.cols - col);
+                T* const dy = memory.dy + col * block_;
+                arrays_.read_dy(arrays.weight, {first_channel + col, cols}, first, length, dy, width_, 0);
+                multiply_panel(part, dy, col, cols, first > 0, length, memory);
+            }
+            first += length;
+        } while (first < depth_);
+        arrays_.write(memory.sums, sums_stride_, {first_channel, part.cols}, part.first_row * shape_.taps,
+                      part.rows * shape_.taps, arrays.y);
+    }
+
+    /// Pads the part's channels for the positions [first, first + length), and finds these in the bands.
+    void pad(const ConstArray& x, const GradientPart& part, std::int64_t first, std::int64_t length,
+             const Memory& memory) const {
+        const auto [planes, rows, width] = shape_.output;
+        for (std::int64_t i = 0, box_index = 0; i < length; ++box_index) {
+            const std::int64_t line = (first + i) / width, column = (first + i) % width;
+            const std::int64_t row = line % rows, plane = line / rows;
+            const bool part_of_row = box_[2] < width;
+            const std::int64_t left = std::min(length - i, (part_of_row ? width : (rows - row) * width) - column);
+            const PixelBox box{{plane % planes, row, part_of_row ? column : 0},
+                               {1, part_of_row ? 1 : ceil_div(column + left, width), part_of_row ? left : width}};
+            const std::int64_t at = box_index * layout_.channel_length(), skipped = part_of_row ? 0 : column;
+            for (std::int64_t p = 0; p < left; ++p) {
+                const std::int64_t position = skipped + p;
+                memory.positions[i + p] =
+                    std::ptrdiff_t(at + layout_.position_at(0, position / box.size[2], position % box.size[2]));
+            }
+            pad_box(x, part, plane / planes, box, memory.band + at, memory.blocks);
+            i += left;
+        }
+    }
+
+    void pad_box(const ConstArray& x, const GradientPart& part, std::int64_t image, const PixelBox& box, T* band,
+                 ImageBlock* blocks) const {
+        const ByteStrides& strides = x.byte_strides;
+        const ChannelPadding<T> padding(kernels_, half_, layout_, shape_, box, strides, x_aligned_, blocks);
+        const auto* const pixels = static_cast<const std::byte*>(x.data) + image * strides[0];
+        const std::int64_t first = part.group * shape_.in_channels + part.first_row;
+        for (std::int64_t c = 0; c < part.rows; ++c) {
+            padding.pad(pixels + shape_.channel_at(strides[1], first + c, sizeof(T)), band + c * channel_stride_, true);
+        }
+    }
+
+    void multiply_panel(const GradientPart& part, const T* dy, std::int64_t col, std::int64_t cols, bool accumulate,
+                        std::int64_t length, const Memory& memory) const {
+        ChannelProduct<T> product;
+        product.pixels = {nullptr, {1, 1, part.rows}, {0, 0, channel_stride_}};
+        product.pixel_offsets = memory.positions;
+        product.panel = {dy, memory.dy_offsets};
+        product.vectors = int(ceil_div(cols, kernels_.lanes));
+        product.depth = length;
+        product.sums_step = {0, 0, shape_.taps * sums_stride_};
+        product.accumulate = accumulate;
+        for (std::int64_t row = 0; row < shape_.taps; ++row) {
+            const auto [channel, tap] = arrays_.element_at(row);
+            product.pixels.first = memory.band + layout_.tap_at(tap[0], tap[1], tap[2]);
+            product.sums = memory.sums + row * sums_stride_ + col;
+            multiply<T>(kernels_, product);
+        }
+    }
+
+    const Kernels<T>& kernels_;
+    const HalfKernels<T>* const half_;  // of all three arrays; or null
+    const ConvShape shape_;
+    const GradientArrays<T> arrays_;
+    const bool x_aligned_;
+    const std::int64_t depth_;  // positions of all images
+    const std::int64_t block_;
+    const Extent box_;          // the largest
+    const std::int64_t boxes_;  // of a block
+    const BandLayout layout_;
+    const std::int64_t channel_stride_;
+    const std::int64_t width_;  // of a panel of columns
+    const GradientParts parts_;
+    const int participants_;
+    const std::int64_t sums_stride_;
+    std::size_t bytes_per_participant_;
+};
+
+template <typename T>
+std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request) {
+    constexpr std::int64_t least_bytes = 64 * 1024, most_taps = 128;
+    const ConvShape& shape = request.shape;
+    if (shape.taps > most_taps || request.band_bytes < least_bytes) return nullptr;
+    const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
+    const bool fills_tiles = 2 * shape.in_channels >= kernels.panel_rows[kernels.panel_vectors - 1];
+    // Where kernel elements share few pixels, a row for each of them takes no more memory, and is read faster.
+    const bool shares = 3 * BandLayout(shape, box_of(shape)).channel_length() <= 2 * shape.taps * block_of(shape);
+    if (!fills_tiles || !shares) return nullptr;
+    return std::make_unique<PaddedGradientPlan<T>>(request);
+}
+
+}  // namespace
+
+std::unique_ptr<ConvPlan> plan_padded_gradient(const PlanRequest& request) {
+    return computes_in_float(request.dtype) ? make_plan<float>(request) : make_plan<double>(request);
+}
+
+}  // namespace flatconv
