@@ -24,7 +24,7 @@ struct ChannelwiseBlocking {
           weights(request.weights),
           x_aligned(request.x_aligned),
           x_pixels_dense(request.x_pixels_dense),
-          spreads(request.x_aligned && shape.padding_mode == PaddingMode::zeros),
+          spreads((request.x_aligned || half) && shape.padding_mode == PaddingMode::zeros),
           y_in_rows(request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           bands(plan_bands(shape, {kernels.lanes, kernels.lanes},
@@ -104,7 +104,7 @@ struct ChannelwiseBlocking {
                               2 * cost::finish * lanes * pixels +
                               (spreads ? cost::finish : 4 * cost::finish) * lanes * padded.elements + 300;
         return {vector * double(ceil_div(rows, kernels.lanes)),
-                lanes * (padded.elements * (spreads ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};
+                lanes * (padded.elements * (spreads && !half ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};
     }
 };
 
@@ -118,7 +118,7 @@ struct ChannelwiseWorkspace {
     std::ptrdiff_t* offsets;  // of each depth of the block, in the band
     T* sums;                  // a vector of channels for each pixel
     T* rows;                  // the same as rows of pixels, or null
-    T* planes;                // a padded channel for each lane, or null
+    T* planes;                // a padded channel for each lane, or its pixels that were halves; or null
 
     ChannelwiseWorkspace(const ChannelwiseBlocking<T>& blocking, Carver& carver) {
         const auto lanes = std::size_t(blocking.kernels.lanes);
@@ -131,7 +131,7 @@ struct ChannelwiseWorkspace {
         offsets = carver.take<std::ptrdiff_t>(std::size_t(blocking.block));
         sums = carver.take<T>(lanes * pixels);
         rows = blocking.y_in_rows ? nullptr : carver.take<T>(lanes * pixels);
-        planes = blocking.spreads ? nullptr : carver.take<T>(lanes * positions);
+        planes = blocking.spreads && !blocking.half ? nullptr : carver.take<T>(lanes * positions);
     }
 
     void prepare(const ChannelwiseBlocking<T>&) const {}

@@ -59,9 +59,10 @@ class ChannelwiseTask {
     /// Zeroes the band, and finds out which of its positions have a pixel of the image: the same for all channels.
     void place_image() {
         const ByteStrides& strides = arrays_.x.byte_strides;
-        constexpr auto bytes = std::int64_t(sizeof(T));
-        const Extent elements{strides[2] / bytes, strides[3] / bytes, strides[4] / bytes};
-        blocks_ = blocking_.layout.image_blocks(blocking_.band_shape, elements, band_box_, workspace_.blocks);
+        // Halves are found by bytes, all else by elements.
+        const auto unit = std::int64_t(blocking_.half ? 1 : sizeof(T));
+        const Extent steps{strides[2] / unit, strides[3] / unit, strides[4] / unit};
+        blocks_ = blocking_.layout.image_blocks(blocking_.band_shape, steps, band_box_, workspace_.blocks);
         std::fill_n(workspace_.band, kernels_.lanes * blocking_.layout.channel_length(), T(0));
         std::ptrdiff_t* target = workspace_.targets;
         for (std::int64_t b = 0; b < blocks_; ++b) {
@@ -83,12 +84,18 @@ class ChannelwiseTask {
         PixelSpread<T> spread;
         spread.channel = workspace_.channel;
         spread.channels = int(channels);
-        spread.channels_step =
-            blocking_.multiplier == 1 && arrays_.x.byte_strides[1] == std::int64_t(sizeof(T)) ? 1 : 0;
+        const auto bytes = std::int64_t(blocking_.half ? half_bytes : sizeof(T));
+        spread.channels_step = blocking_.multiplier == 1 && arrays_.x.byte_strides[1] == bytes ? 1 : 0;
         spread.to = workspace_.band;
         spread.targets = workspace_.targets;
         for (std::int64_t b = 0; b < blocks_; ++b) {
             const ImageBlock& block = workspace_.blocks[b];
+            if (blocking_.half) {
+                widen(block, first, channels, spread);
+                kernels_.spread_pixels(spread);
+                spread.targets += spread.pixels;
+                continue;
+            }
             spread.pixel_step = block.from_step;
             spread.pixels = block.cols;
             for (std::int64_t c = 0; c < channels; ++c) {
@@ -100,6 +107,24 @@ class ChannelwiseTask {
                 if (r + 1 == block.rows) break;
                 for (std::int64_t c = 0; c < channels; ++c) workspace_.channel[c] += block.from_stride;
             }
+        }
+    }
+
+    /// Reads the pixels of a block, which are halves, to be spread from where they are floats.
+    void widen(const ImageBlock& block, std::int64_t first, std::int64_t channels, PixelSpread<T>& spread) const {
+        const std::int64_t pixels = block.rows * block.cols, lanes = kernels_.lanes;
+        T* to = workspace_.planes;
+        spread.pixels = pixels;
+        spread.pixel_step = std::ptrdiff_t(spread.channels_step == 1 ? lanes : 1);
+        workspace_.channel[0] = to;
+        for (std::int64_t r = 0; spread.channels_step == 1 && r < block.rows; ++r, to += block.cols * lanes) {
+            blocking_.half->widen({input_channel(first) + block.from + r * block.from_stride, block.from_step,
+                                   half_bytes, block.cols, channels, to, std::ptrdiff_t(lanes)});
+        }
+        for (std::int64_t c = 0; spread.channels_step != 1 && c < channels; ++c, to += pixels) {
+            blocking_.half->widen({input_channel(first + c) + block.from, block.from_stride, block.from_step,
+                                   block.rows, block.cols, to, std::ptrdiff_t(block.cols)});
+            workspace_.channel[c] = to;
         }
     }
 

@@ -41,6 +41,16 @@ class PaddedChannels {
         std::int64_t channel = depth / shape_.taps, tap = depth % shape_.taps;
         std::int64_t kd = tap / (kernel_h * kernel_w), kh = tap / kernel_w % kernel_h, kw = tap % kernel_w;
         for (std::int64_t i = 0; i < length;) {
+            const bool at_first = kd == 0 && kh == 0 && kw == 0;
+            if (at_first && shape_.taps > 1 && i >= shape_.taps && i + shape_.taps <= length) {
+                // As those of the channel before, in another slot.
+                const std::ptrdiff_t distance = slot(channel) - slot(channel - 1);
+                for (const std::int64_t end = i + shape_.taps; i < end; ++i) {
+                    offsets[i] = offsets[i - shape_.taps] + distance;
+                }
+                ++channel;
+                continue;
+            }
             const std::ptrdiff_t row = slot(channel) - ring_ + std::ptrdiff_t(layout_.kernel_row_at(kd, kh));
             AxisBand::Walk in_row = layout_.walk_kernel_row(kw);
             for (; kw < kernel_w && i < length; ++kw, ++i, in_row.next())

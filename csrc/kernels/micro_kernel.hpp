@@ -180,18 +180,28 @@ struct TileTable {
 template <typename Isa>
 void finish_stored(const Tile<typename Isa::Scalar>& tile) {
     if (!tile.epilogue) return;
+    const Epilogue<typename Isa::Scalar>& epilogue = *tile.epilogue;
+    // The common case apart, of which nothing is asked again for each vector.
+    const bool only_bias = !epilogue.residual && !epilogue.clamps && tile.cols == Isa::tile_vectors * Isa::lanes;
     for (int row = 0; row < tile.rows; ++row) {
-        const typename Isa::Vector bias = Isa::broadcast(tile.epilogue->bias + row);
-        const typename Isa::Scalar* residual = tile.epilogue->residual;
-        if (residual) residual += row * tile.epilogue->residual_stride;
+        const typename Isa::Vector bias = Isa::broadcast(epilogue.bias + row);
+        typename Isa::Scalar* const y = tile.y + row * tile.y_stride;
+        if (only_bias) {
+            unroll<Isa::tile_vectors>([&](auto v) {
+                Isa::store(y + v.value * Isa::lanes, Isa::add(Isa::load(y + v.value * Isa::lanes), bias));
+            });
+            continue;
+        }
+        const typename Isa::Scalar* residual = epilogue.residual;
+        if (residual) residual += row * epilogue.residual_stride;
         for (int col = 0; col < tile.cols; col += Isa::lanes) {
-            typename Isa::Scalar* const y = tile.y + row * tile.y_stride + col;
             const int count = tile.cols - col < Isa::lanes ? tile.cols - col : Isa::lanes;
             const auto* const added = residual ? residual + col : nullptr;
             if (count == Isa::lanes) {
-                Isa::store(y, finish<Isa>(Isa::load(y), bias, added, count, *tile.epilogue));
+                Isa::store(y + col, finish<Isa>(Isa::load(y + col), bias, added, count, epilogue));
             } else {
-                Isa::store_first(y, finish<Isa>(Isa::load_first(y, count), bias, added, count, *tile.epilogue), count);
+                const auto sum = finish<Isa>(Isa::load_first(y + col, count), bias, added, count, epilogue);
+                Isa::store_first(y + col, sum, count);
             }
         }
     }
