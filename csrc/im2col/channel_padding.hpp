@@ -2,7 +2,7 @@
 #ifndef FLATCONV_IM2COL_CHANNEL_PADDING_HPP
 #define FLATCONV_IM2COL_CHANNEL_PADDING_HPP
 
-#include <algorithm>
+#include <cstring>
 
 #include "im2col/padded_band.hpp"
 
@@ -35,7 +35,7 @@ class ChannelPadding {
     /// The channel's index does not matter.
     void pad(const std::byte* channel, T* band, bool first, std::int64_t = 0) const {
         if (!only_zeros_) return layout_.pad_channel(kernels_, half_, shape_, channel, strides_, box_, band);
-        if (first) std::fill_n(band, layout_.channel_length(), T(0));
+        if (first) std::memset(band, 0, std::size_t(layout_.channel_length()) * sizeof(T));
         const T* const from = reinterpret_cast<const T*>(channel);
         for (std::int64_t b = 0; b < block_count_; ++b) {
             const ImageBlock& block = blocks_[b];

@@ -34,24 +34,14 @@ __attribute__((noinline)) void add_gradients(const ChannelwiseGradient<typename 
     unroll<Taps>([&](auto t) { Isa::store(sums + t.value * lanes, acc[t.value]); });
 }
 
-template <typename Isa, int Taps = most_gradient_taps>
-FLATCONV_INLINE void add_gradients_of(const ChannelwiseGradient<typename Isa::Scalar>& gradient, int64_t first,
-                                      int64_t count) {
-    if constexpr (Taps > 0) {
-        if (count == Taps) return add_gradients<Isa, Taps>(gradient, first);
-        add_gradients_of<Isa, Taps - 1>(gradient, first, count);
-    }
-}
-
 template <typename Isa>
 void channelwise_gradient(const ChannelwiseGradient<typename Isa::Scalar>& gradient) {
-    // Few parts, all nearly alike.
-    const int64_t parts = (gradient.taps + most_gradient_taps - 1) / most_gradient_taps;
-    for (int64_t first = 0, part = parts; part > 0; --part) {
-        const int64_t count = (gradient.taps - first + part - 1) / part;
-        add_gradients_of<Isa>(gradient, first, count);
-        first += count;
+    int64_t first = 0;
+    for (; first + most_gradient_taps <= gradient.taps; first += most_gradient_taps) {
+        add_gradients<Isa, most_gradient_taps>(gradient, first);
     }
+    for (; first + 3 <= gradient.taps; first += 3) add_gradients<Isa, 3>(gradient, first);
+    for (; first < gradient.taps; ++first) add_gradients<Isa, 1>(gradient, first);
 }
 
 }  // namespace
