@@ -15,16 +15,28 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 WORK_PER_THREAD = 1e6  # the default
 USABLE_ISAS = [each["name"] for each in _core.instruction_sets() if each["usable"]]
+# These differ from avx512 in bytes and bfloat16 alone; tests/cpp/test_kernels.cpp checks that the others are its own.
+SAME_AS_AVX512 = {"avx512_vnni", "avx512_bf16"}
+
+
+def forced(name):
+    before = _core.get_isa()
+    _core.set_isa(name)
+    assert _core.get_isa() == name
+    yield name
+    _core.set_isa(before)
+
+
+@pytest.fixture(params=[name for name in USABLE_ISAS if name not in SAME_AS_AVX512])
+def isa(request):
+    """Every instruction set that this machine can run and that has kernels of floats of its own, forced."""
+    yield from forced(request.param)
 
 
 @pytest.fixture(params=USABLE_ISAS)
-def isa(request):
-    """Every instruction set that this machine can run, forced."""
-    before = _core.get_isa()
-    _core.set_isa(request.param)
-    assert _core.get_isa() == request.param
-    yield request.param
-    _core.set_isa(before)
+def every_isa(request):
+    """Every instruction set that this machine can run, forced: for bytes and bfloat16."""
+    yield from forced(request.param)
 
 
 @pytest.fixture(autouse=True)

@@ -45,8 +45,8 @@ def test_version_is_that_of_the_header():
     assert f'#define FLATCONV_VERSION_STRING "{flatconv.__version__}"' in header
 
 
-def test_every_isa_can_be_forced(isa):
-    assert flatconv.show_config()["isa"] == isa
+def test_every_isa_can_be_forced(every_isa):
+    assert flatconv.show_config()["isa"] == every_isa
 
 
 def test_auto_is_the_best_isa():

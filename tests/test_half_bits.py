@@ -32,7 +32,7 @@ def rounded(array, dtype):
 
 @given(st.data())
 @settings(max_examples=20)
-def test_convolutions(isa, data):
+def test_convolutions(every_isa, data):
     dtype = data.draw(st.sampled_from(HALVES))
     problem = data.draw(problems(dtypes=(dtype,), layouts=LAYOUTS))
     activation = data.draw(activations())
@@ -67,7 +67,7 @@ def test_convolutions(isa, data):
     ],
 )
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_layers(isa, rng, dtype, channels, rows, kernel, size, options, channels_last):
+def test_layers(every_isa, rng, dtype, channels, rows, kernel, size, options, channels_last):
     """Larger than what is drawn at random: several blocks of depth, whole panels, many vectors."""
     groups = options.get("groups", 1)
     x = rng.standard_normal((2, size, size, channels) if channels_last else (2, channels, size, size)).astype(dtype)
@@ -91,7 +91,7 @@ def test_layers(isa, rng, dtype, channels, rows, kernel, size, options, channels
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 2)])
 @pytest.mark.parametrize("layout", ["contiguous", "sliced", "channels_last"])
-def test_transposes_and_gradients(isa, rng, dtype, rank, stride, dilation, layout):
+def test_transposes_and_gradients(every_isa, rng, dtype, rank, stride, dilation, layout):
     def data(*shape):
         return READABLE[layout](rng.standard_normal(shape).astype(dtype))
 
@@ -162,7 +162,7 @@ def test_sums_of_regions_are_kept_for_a_part_of_a_large_image_at_a_time():
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_number_passes_as_it_is(isa, dtype, algorithm):
+def test_every_number_passes_as_it_is(every_isa, dtype, algorithm):
     x = np.arange(2**16, dtype=np.uint16).view(dtype).reshape(1, 2**8, 2**8)
     y = conv2d(x, np.ones((1, 1, 1, 1), dtype), algorithm=algorithm)
     with np.errstate(invalid="ignore"):
@@ -171,7 +171,7 @@ def test_every_number_passes_as_it_is(isa, dtype, algorithm):
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_rounding(isa, rng, dtype, algorithm):
+def test_rounding(every_isa, rng, dtype, algorithm):
     """Products of two halves are floats, of every magnitude, ties and subnormals among them."""
     x = rng.integers(0, 2**16, (1, 64, 64), np.uint16).view(dtype)
     scales = np.array([1, 1.5, 257 / 256, 2.0**-13, 3 * 2.0**-14, 2.0**12, 2.0**-24, 5 * 2.0**9], dtype)

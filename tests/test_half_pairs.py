@@ -26,11 +26,11 @@ def numbers(rng, *shape, exponent=0):
     return np.ldexp(rng.standard_normal(shape), exponent).astype(bfloat16)
 
 
-def test_the_instruction_set_that_has_it_takes_it(isa, rng):
+def test_the_instruction_set_that_has_it_takes_it(every_isa, rng):
     text = "pairs of bfloat16"
     for kernel in (1, 3):
         weight = numbers(rng, 64, 64, kernel, kernel)
-        assert (text in pack(weight).explain((64, 28, 28))) == (isa == "avx512_bf16")
+        assert (text in pack(weight).explain((64, 28, 28))) == (every_isa == "avx512_bf16")
         assert text not in pack(weight.astype(np.float16)).explain((64, 28, 28))
 
 
@@ -51,7 +51,7 @@ def test_the_instruction_set_that_has_it_takes_it(isa, rng):
     ],
 )
 @pytest.mark.parametrize("layout", ["dense", "channels_last", "broadcast", "reversed"])
-def test_layers(isa, rng, channels, rows, kernel, size, options, layout):
+def test_layers(every_isa, rng, channels, rows, kernel, size, options, layout):
     groups = options.get("groups", 1)
     x = numbers(rng, 2, channels, *size)
     if layout == "channels_last":
@@ -67,7 +67,7 @@ def test_layers(isa, rng, channels, rows, kernel, size, options, layout):
 
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 2)])
 @pytest.mark.parametrize("x_exponent", [0, -56, -62, -126, 14, -112])
-def test_sums_that_are_subnormal(isa, kernel, x_exponent):
+def test_sums_that_are_subnormal(every_isa, kernel, x_exponent):
     """1 + 2^-6 + 2^-14, less 1 + 2^-6, in units of the sums that are least when they are in danger."""
     for distance in (-7, -1, 0, 1):
         weight_exponent = LEAST_SUM + 14 - x_exponent + distance
@@ -89,7 +89,7 @@ def test_sums_that_are_subnormal(isa, kernel, x_exponent):
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("place", ["x", "weight"])
 @pytest.mark.parametrize("value", [1e-40, -1e-39, 2.0**-126, np.inf, -np.inf, np.nan, 3e38])
-def test_one_number_out_of_bounds(isa, rng, kernel, place, value):
+def test_one_number_out_of_bounds(every_isa, rng, kernel, place, value):
     arrays = {"x": numbers(rng, 48, 24, 24, exponent=100), "weight": numbers(rng, 32, 48, kernel, kernel)}
     if place == "weight":
         arrays = {"x": numbers(rng, 48, 24, 24), "weight": numbers(rng, 32, 48, kernel, kernel, exponent=100)}
@@ -106,7 +106,7 @@ def test_one_number_out_of_bounds(isa, rng, kernel, place, value):
         assert (y == bfloat16(value)).any()
 
 
-def test_magnitudes_of_every_kind(isa, rng):
+def test_magnitudes_of_every_kind(every_isa, rng):
     """Random exponents, so that some bands are in danger and others are not."""
     for _ in range(30):
         spread = int(rng.integers(1, 60))

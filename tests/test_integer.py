@@ -125,7 +125,7 @@ def placed(call, function, x, expected, **options):
 
 
 @given(call=calls())
-def test_sums_are_exact(isa, split_work, call):
+def test_sums_are_exact(every_isa, split_work, call):
     x, weight, (x_zero, weight_zero), geometry, exact = operands(call)
     expected = wrapped(exact)
     y = placed(
@@ -140,7 +140,7 @@ def test_sums_are_exact(isa, split_work, call):
 
 
 @given(call=calls(), scales=st.integers(0, 2**32 - 1), y_type=st.sampled_from(TYPES))
-def test_bytes_are_those_of_the_definition(isa, split_work, call, scales, y_type):
+def test_bytes_are_those_of_the_definition(every_isa, split_work, call, scales, y_type):
     x, weight, (x_zero, weight_zero), geometry, exact = operands(call)
     rng = np.random.default_rng(scales)
     channels = weight.shape[0]
@@ -165,7 +165,7 @@ def test_bytes_are_those_of_the_definition(isa, split_work, call, scales, y_type
 # Cases that single out one thing
 
 
-def test_the_largest_products_do_not_saturate(isa):
+def test_the_largest_products_do_not_saturate(every_isa):
     x = np.full((1, 64, 20), 255, np.uint8)
     weight = np.full((33, 64, 3), 127, np.int8)
     assert set(np.unique(conv_integer(x, weight))) == {255 * 127 * 64 * 3}
@@ -175,13 +175,13 @@ def test_the_largest_products_do_not_saturate(isa):
     assert set(np.unique(conv_integer(x, lowest, weight_zero_point=127))) == {-255 * 255 * 64 * 3}
 
 
-def test_sums_wrap(isa):
+def test_sums_wrap(every_isa):
     x = np.full((1, 40_000, 1), 255, np.uint8)
     weight = np.full((1, 40_000, 1), 255, np.uint8)
     assert conv_integer(x, weight).item() == 255 * 255 * 40_000 - 2**32
 
 
-def test_depth_of_many_blocks(isa, rng):
+def test_depth_of_many_blocks(every_isa, rng):
     x, weight = numbers(rng, np.int8, (2, 700, 9, 9)), numbers(rng, np.uint8, (20, 700, 3, 3))
     geometry = {"stride": [1, 1], "padding": [(1, 1), (1, 1)], "dilation": [1, 1], "groups": 1}
     expected = wrapped(sums(x, weight, -3, 77, **geometry))
@@ -189,13 +189,13 @@ def test_depth_of_many_blocks(isa, rng):
 
 
 @pytest.mark.parametrize(("number", "rounded"), [(1, 0), (3, 2), (5, 2), (7, 4), (-1, 0), (-3, -2), (-5, -2)])
-def test_halves_round_to_even(isa, number, rounded):
+def test_halves_round_to_even(every_isa, number, rounded):
     x, weight = np.full((1, 1, 40), number, np.int8), np.ones((1, 1, 1), np.int8)
     assert set(np.unique(qlinear_conv(x, 1, 0, weight, 1, 0, 2, 0))) == {rounded}
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_bytes_saturate(isa, dtype):
+def test_bytes_saturate(every_isa, dtype):
     x, weight = np.full((1, 1, 40), 255, np.uint8), np.array([[[127]], [[-128]]], np.int8)
     y = qlinear_conv(x, 1, 0, weight, 3e30, 0, 1, dtype(5))
     assert set(np.unique(y[:, 0])) == {np.iinfo(dtype).max}

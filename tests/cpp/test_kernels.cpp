@@ -1,8 +1,11 @@
 // The kernels of every usable set, alone: each tile size, and memory that must not be touched.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "base/checked.hpp"
@@ -163,4 +166,23 @@ TEST_CASE("a kernel set is found by name, and only where it can run") {
     CHECK(find_kernel_set("auto") == usable_kernel_sets().front());
     CHECK(find_kernel_set("mmx") == nullptr);
     CHECK(find_kernel_set("") == nullptr);
+}
+
+TEST_CASE("instruction sets that differ in bytes and halves alone have the floats' kernels of AVX-512") {
+    // So the tests in Python try these kernels by the name of that set alone.
+    const CompiledSets compiled = compiled_kernel_sets();
+    const auto find = [&](const std::string& name) {
+        return std::find_if(compiled.sets, compiled.sets + compiled.count,
+                            [&](const KernelSet* set) { return set->name == name; });
+    };
+    const auto end = compiled.sets + compiled.count, avx512 = find("avx512");
+    for (const char* name : {"avx512_vnni", "avx512_bf16"}) {
+        const auto set = find(name);
+        if (set == end) continue;
+        CAPTURE(name);
+        REQUIRE(avx512 != end);
+        CHECK(std::memcmp(&(*set)->float32, &(*avx512)->float32, sizeof(Kernels<float>)) == 0);
+        CHECK(std::memcmp(&(*set)->float64, &(*avx512)->float64, sizeof(Kernels<double>)) == 0);
+        CHECK(std::memcmp(&(*set)->float16, &(*avx512)->float16, sizeof(HalfKernels<float>)) == 0);
+    }
 }
