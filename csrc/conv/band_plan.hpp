@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/caches.hpp"
 #include "base/checked.hpp"
 #include "im2col/padded_band.hpp"
 #include "problem/conv_shape.hpp"
@@ -60,19 +61,25 @@ struct BandUnits {
 // Measured costs, in cycles: multiply-adds of one vector. Only their order of magnitude matters.
 namespace cost {
 
-inline constexpr double task = 2000;      // a box that a participant has not met before
-inline constexpr double tile = 30;        // a tile for one block of depth, beside its multiply-adds and its stores
-inline constexpr double kernel_row = 22;  // of a direct tile, beside its multiply-adds
-inline constexpr double store = 3;        // of a vector of sums, or its load and store
-inline constexpr double pad = 0.25;       // of an element that is padded
-inline constexpr double pad_row = 15;     // of a row of those
-inline constexpr double pack = 0.25;      // of an element that is packed
-inline constexpr double finish = 0.5;     // of an element that is transposed on its way to y
-inline constexpr double weight = 0.15;    // of an element of the weights that comes from memory
+inline constexpr double task = 2000;       // a box that a participant has not met before
+inline constexpr double tile = 30;         // a tile for one block of depth, beside its multiply-adds and its stores
+inline constexpr double kernel_row = 22;   // of a direct tile, beside its multiply-adds
+inline constexpr double store = 3;         // of a vector of sums, or its load and store
+inline constexpr double pad = 0.25;        // of an element that is padded
+inline constexpr double pad_row = 15;      // of a row of those
+inline constexpr double pack = 0.25;       // of an element that is packed
+inline constexpr double finish = 0.5;      // of an element that is transposed on its way to y
+inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
+inline constexpr double far_weight = 0.4;  // and from beyond it
 
 /// A tile for one depth: its multiply-adds, unless their latency or the loads take longer.
 inline double tile_depth(double rows, double vectors) {
     return std::max({rows * vectors, 4.0, 1.5 * vectors + 0.5 * rows});
+}
+
+/// Some of all the weights, on their way to the multipliers.
+inline double weights(double elements, double all_bytes) {
+    return elements * (all_bytes <= double(second_level_cache) ? weight : far_weight);
 }
 
 }  // namespace cost
@@ -109,6 +116,12 @@ BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t
         plan.tasks = independent * plan.row_parts;
         const BandWork band = work(box, plan.rows);
         plan.cycles = (band.cycles + cost::task) * double(ceil_div(plan.tasks, threads));
+        // One thread computes no more than there is; of several, the busiest may have none of the smaller boxes.
+        if (threads == 1) {
+            for (int axis = 0; axis < max_spatial_rank; ++axis) {
+                plan.cycles *= double(shape.output[axis]) / double(plan.counts[axis] * box[axis]);
+            }
+        }
         const bool first = best.tasks == 0;
         if (!first && (band.elements > double(max_elements) || box[0] * box[1] * box[2] > most_pixels)) return false;
         if (first || plan.cycles < best.cycles) best = plan;

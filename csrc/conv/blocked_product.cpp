@@ -45,7 +45,8 @@ struct AcrossChannels {
     using Workspace = ChannelWorkspace<T>;
     using Task = ChannelTask<T>;
     static WeightOrder weight_order(const Blocking& blocking) {
-        return blocking.packs_in_tasks ? WeightOrder::none : WeightOrder::panels;
+        if (blocking.packs_in_tasks) return WeightOrder::none;
+        return blocking.taps.leave_out() ? WeightOrder::checked_panels : WeightOrder::panels;
     }
 
     static std::string describe(const Blocking& blocking) {

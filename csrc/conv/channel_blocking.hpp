@@ -7,6 +7,7 @@
 #include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
+#include "conv/tap_boxes.hpp"
 #include "gemm/gemm.hpp"
 
 namespace flatconv {
@@ -25,6 +26,7 @@ struct ChannelBlocking {
           transposes(request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
+          taps(cheapest_cut()),
           band_shape(without_gaps(shape)),
           bands(plan_bands(shape, {int(panels.width), kernels.panel_rows[kernels.panel_vectors - 1]},
                            request.band_bytes / std::int64_t(sizeof(T)), request.threads,
@@ -47,6 +49,7 @@ struct ChannelBlocking {
     const bool transposes;             // sums become rows of pixels
     const std::int64_t block;          // of depth
     const std::int64_t ring;           // padded channels that are kept at a time
+    const TapBoxes taps;               // that count
     const ConvShape band_shape;
     const BandPlan bands;
     const BandLayout layout;
@@ -93,24 +96,50 @@ struct ChannelBlocking {
         return shape;
     }
 
+    /// The multiply-adds of a line of pixels with a panel of so many vectors, for the part of the taps that counts.
+    double line_cycles(std::int64_t width, std::int64_t vectors, double share) const {
+        const std::int64_t most = kernels.panel_rows[vectors - 1], lines = lines_of_tile(width, most);
+        const double pixels = double(even_tile(lines * width, most)), depth = share * double(shape.depth);
+        const double tile =
+            depth * cost::tile_depth(pixels, double(vectors)) +
+            double(ceil_div(shape.depth, block)) * (cost::tile + cost::store * pixels * double(vectors));
+        return double(ceil_div(width, most)) * tile / double(lines);
+    }
+
+    /// The same of a line of a box, on average over the output.
+    double line_cycles(const TapBoxes& cut, std::int64_t width, std::int64_t vectors) const {
+        const double share = cut.share(0) * cut.share(1);
+        if (width < shape.output[2]) return line_cycles(width, vectors, share * cut.share(2));
+        double cycles = 0;
+        for (std::int64_t i = 0; i < cut.runs(2); ++i) {
+            const TapRun& run = cut.run(2, i);
+            cycles += line_cycles(run.end - run.first, vectors, share * double(run.taps()) / double(shape.kernel[2]));
+        }
+        return cycles;
+    }
+
+    /// Rows are cut where that leaves out more than the shorter tiles cost.
+    TapBoxes cheapest_cut() const {
+        const TapBoxes whole(shape, false), cut(shape, true);
+        const auto cycles = [&](const TapBoxes& taps_of) {
+            return line_cycles(taps_of, shape.output[2], kernels.panel_vectors);
+        };
+        return cycles(cut) < 0.85 * cycles(whole) ? cut : whole;
+    }
+
     BandWork work(const Extent& box, std::int64_t rows) const {
         const auto pixels = double(box[0] * box[1] * box[2]);
         const double depth = double(shape.depth), channels = double(shape.in_channels);
-        const double blocks = double(ceil_div(shape.depth, block));
         const std::int64_t lanes = kernels.lanes, full = rows / panels.width, rest = rows % panels.width;
         const PaddedSize padded = in_place ? PaddedSize{0, 0} : padded_size(shape, box);
-        const auto panel = [&](std::int64_t vectors) {
-            const std::int64_t most = kernels.panel_rows[vectors - 1];
-            const double run = double(even_tile(box[2], most));
-            return double(ceil_div(box[2], most)) * (depth * cost::tile_depth(run, double(vectors)) +
-                                                     blocks * (cost::tile + cost::store * run * double(vectors)));
-        };
-        double tiles = double(full) * panel(kernels.panel_vectors);
-        if (rest) tiles += panel(ceil_div(rest, lanes));
+        double tiles = double(full) * line_cycles(taps, box[2], kernels.panel_vectors);
+        if (rest) tiles += line_cycles(taps, box[2], ceil_div(rest, lanes));
         const double sums = pixels * double(round_up(rows, lanes));
         return {double(box[0] * box[1]) * tiles +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
-                    cost::weight * double(rows) * depth + cost::finish * sums,
+                    cost::weights(double(rows) * depth,
+                                  double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
+                    cost::finish * sums,
                 padded.elements * double(ring) + sums};
     }
 };
@@ -122,6 +151,7 @@ struct ChannelWorkspace {
     T* ring;
     std::ptrdiff_t* offsets;                           // of each depth of the block, in the ring or the image
     std::ptrdiff_t* panel_offsets[max_panel_vectors];  // of each depth in a panel, by its vectors - 1
+    std::ptrdiff_t* counted_offsets;                   // both kinds again for each of `taps`, of the depths that count
     T* sums;                                           // one row of channels for each pixel
     T* rows;                                           // one panel, as rows of pixels; or null
     T* panel;                                          // one block of one panel of weights, or null
@@ -133,9 +163,14 @@ struct ChannelWorkspace {
         ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()));
         offsets = carver.take<std::ptrdiff_t>(block);
         for (int v = 0; v < blocking.kernels.panel_vectors; ++v) panel_offsets[v] = carver.take<std::ptrdiff_t>(block);
+        counted_offsets = carver.take<std::ptrdiff_t>(std::size_t(counted_tables(blocking)) * block);
         sums = carver.take<T>(pixels * std::size_t(sums_stride(blocking)));
         panel = blocking.packs_in_tasks ? carver.take<T>(block * std::size_t(blocking.panels.width)) : nullptr;
         rows = blocking.transposes ? nullptr : carver.take<T>(pixels * std::size_t(blocking.panels.width));
+    }
+
+    static std::int64_t counted_tables(const ChannelBlocking<T>& blocking) {
+        return blocking.taps.leave_out() ? blocking.taps.count() * (1 + blocking.kernels.panel_vectors) : 0;
     }
 
     static std::ptrdiff_t sums_stride(const ChannelBlocking<T>& blocking) {

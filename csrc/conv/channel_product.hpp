@@ -2,6 +2,7 @@
 #ifndef FLATCONV_CONV_CHANNEL_PRODUCT_HPP
 #define FLATCONV_CONV_CHANNEL_PRODUCT_HPP
 
+#include "conv/band_parts.hpp"
 #include "conv/channel_blocking.hpp"
 #include "conv/output_band.hpp"
 #include "conv/padded_channels.hpp"
@@ -32,7 +33,7 @@ class ChannelTask {
                                         band_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
-        const PixelGrid<T> pixels = blocking_.in_place ? image_pixels() : band_pixels();
+        BandParts<T> parts(blocking_, workspace_, task_.box, blocking_.in_place ? image_pixels() : band_pixels());
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.
         do {
@@ -42,9 +43,10 @@ class ChannelTask {
             } else {
                 padded.advance(depth, length, workspace_.offsets);
             }
+            parts.select(depth, length);
             for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
                 if (cancellation.poll()) return;
-                multiply_panel(pixels, row, depth, length);
+                multiply_panel(parts, row, depth, length);
                 if (depth + length == shape_.depth) finish_panel(row);
             }
             depth += length;
@@ -54,9 +56,9 @@ class ChannelTask {
   private:
     PixelGrid<T> band_pixels() const {
         const BandLayout& layout = blocking_.layout;
-        return joined({workspace_.ring,
-                       task_.box.size,
-                       {layout.position_at(1, 0, 0), layout.position_at(0, 1, 0), blocking_.column_step()}});
+        return {workspace_.ring,
+                task_.box.size,
+                {layout.position_at(1, 0, 0), layout.position_at(0, 1, 0), blocking_.column_step()}};
     }
 
     PixelGrid<T> image_pixels() const {
@@ -68,16 +70,6 @@ class ChannelTask {
             first += (task_.box.first[axis] * shape_.stride[axis] - shape_.pad_before[axis]) * strides[axis + 2];
         }
         pixels.first = reinterpret_cast<const T*>(channel_ + first);
-        return joined(pixels);
-    }
-
-    /// Rows that follow each other at the same step are one row.
-    static PixelGrid<T> joined(PixelGrid<T> pixels) {
-        for (const std::size_t axis : {1, 0}) {
-            if (pixels.size[axis] != 1 && pixels.step[axis] != pixels.size[2] * pixels.step[2]) break;
-            pixels.size[2] *= pixels.size[axis];
-            pixels.size[axis] = 1;
-        }
         return pixels;
     }
 
@@ -91,26 +83,42 @@ class ChannelTask {
 
     std::ptrdiff_t sums_stride() const { return ChannelWorkspace<T>::sums_stride(blocking_); }
 
-    void multiply_panel(const PixelGrid<T>& pixels, std::int64_t row, std::int64_t depth, std::int64_t length) {
+    void multiply_panel(const BandParts<T>& parts, std::int64_t row, std::int64_t depth, std::int64_t length) {
         const std::int64_t panel = (task_.first_row + row) / blocking_.panels.width;
         const std::int64_t width = blocking_.panels.width_of(panel);
         const auto vectors = int(width / blocking_.kernels.lanes);
         const T* weights = workspace_.panel;
+        bool finite = operands_.finite;
         if (weights) {
             pack_panel(blocking_.kernels, blocking_.half_panels, weight_sizes(shape_), arrays_.weight, task_.group,
                        panel, depth, length, workspace_.panel);
+            finite = blocking_.taps.leave_out() && all_finite(blocking_.kernels, weights, vectors, length);
         } else {
             weights = operands_.panels + blocking_.panels.at(task_.group, panel) + depth * width;
         }
-        const std::int64_t line = pixels.size[2] * sums_stride();
-        multiply<T>(blocking_.kernels, {pixels,
-                                        workspace_.offsets,
-                                        {weights, workspace_.panel_offsets[vectors - 1]},
-                                        vectors,
-                                        length,
-                                        workspace_.sums + row,
-                                        {pixels.size[1] * line, line, sums_stride()},
-                                        depth > 0});
+        const T* ahead = weights_after(row, depth, length);
+        parts.for_each(finite, [&](const BandPart<T>& part) {
+            multiply<T>(blocking_.kernels, {part.pixels,
+                                            part.pixel_offsets,
+                                            {weights, part.panel_offsets[vectors - 1]},
+                                            vectors,
+                                            part.depth,
+                                            workspace_.sums + row + part.sums_at,
+                                            part.sums_step,
+                                            depth > 0,
+                                            ahead});
+            ahead = nullptr;
+        });
+    }
+
+    /// What packed weights are multiplied after those of the panel at `row`, or null.
+    const T* weights_after(std::int64_t row, std::int64_t depth, std::int64_t length) const {
+        if (workspace_.panel) return nullptr;
+        const bool last = row + blocking_.panels.width >= task_.rows;
+        const std::int64_t panel =
+            (task_.first_row + (last ? 0 : row + blocking_.panels.width)) / blocking_.panels.width;
+        if (last && (depth += length) == shape_.depth) return nullptr;
+        return operands_.panels + blocking_.panels.at(task_.group, panel) + depth * blocking_.panels.width_of(panel);
     }
 
     void finish_panel(std::int64_t row) {

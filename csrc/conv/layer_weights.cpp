@@ -130,10 +130,13 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
         sizes.in_before_out = false;
         sizes = panel_sizes(sizes);
         const PanelLayout layout(sizes, kernels);
+        parts_[i].finite = true;
         for (std::int64_t group = 0; group < sizes.groups; ++group) {
             for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth,
-                              writable<T>(parts_[i].panels) + layout.at(group, panel));
+                T* const packed = writable<T>(parts_[i].panels) + layout.at(group, panel);
+                pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth, packed);
+                const auto vectors = int(layout.width_of(panel) / layout.lanes);
+                parts_[i].finite = parts_[i].finite && all_finite(kernels, packed, vectors, layout.depth);
             }
         }
         if constexpr (std::is_same_v<T, float>) {

@@ -2,11 +2,13 @@
 #ifndef FLATCONV_CONV_OPERANDS_HPP
 #define FLATCONV_CONV_OPERANDS_HPP
 
+#include <atomic>
 #include <cstring>
 
 #include "base/aligned_buffer.hpp"
 #include "conv/activation_steps.hpp"
 #include "conv/algorithm.hpp"
+#include "gemm/gemm.hpp"
 
 namespace flatconv {
 
@@ -14,12 +16,22 @@ template <typename T>
 struct Operands {
     WeightRows<T> weights;  // where rows are wanted
     const T* panels;        // where panels are wanted
+    bool finite;            // the panels are known to be, all of them
     const T* bias;          // dense, one for each output channel of all groups
     ActivationSteps<T> activation;
 };
 
 /// Which order an algorithm wants the weights in, if it does not read the caller's own.
-enum class WeightOrder { rows, panels, none };
+enum class WeightOrder {
+    rows,
+    panels,
+    checked_panels,  // and whether they are finite
+    none,
+};
+
+inline bool is_panels(WeightOrder order) {
+    return order == WeightOrder::panels || order == WeightOrder::checked_panels;
+}
 
 /// The memory of the operands that are made for the call, and how they are made.
 template <typename T>
@@ -30,7 +42,7 @@ struct OperandWorkspace {
     OperandWorkspace(const PlanRequest& request, WeightOrder order, Carver& carver) : weights(nullptr), bias(nullptr) {
         if (request.weights == WeightForm::packed) return;
         const WeightSizes sizes = weight_sizes(request.shape);
-        if (order == WeightOrder::panels) {
+        if (is_panels(order)) {
             const WeightSizes in_panels = panel_sizes(sizes);
             const PanelLayout layout(in_panels, kernels_of<T>(*request.kernels));
             weights = carver.take<T>(std::size_t(in_panels.groups * layout.group_elements()));
@@ -65,6 +77,7 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     if (const PackedWeights* packed = arrays.packed) {
         return {{reinterpret_cast<const T*>(packed->rows), packed->row_stride},
                 reinterpret_cast<const T*>(packed->panels),
+                packed->finite,
                 reinterpret_cast<const T*>(packed->bias),
                 activation};
     }
@@ -72,7 +85,8 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     const OperandWorkspace<T> own(request, order, carver);
     const HalfKernels<T>* const half = half_weights<T>(request);
     pack_bias(request.shape, half_kernels<T>(request), arrays.bias, sizes.rows(), own.bias);
-    if (order == WeightOrder::panels) {
+    if (is_panels(order)) {
+        std::atomic<bool> finite{order == WeightOrder::checked_panels};
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const WeightSizes in_panels = panel_sizes(sizes);
         const PanelLayout layout(in_panels, kernels);
@@ -80,22 +94,25 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
             runtime.executor, participants, in_panels.groups * layout.panels(),
             [&](int, std::int64_t task) {
                 const std::int64_t group = task / layout.panels(), panel = task % layout.panels();
-                pack_panel(kernels, half, in_panels, arrays.weight, group, panel, 0, layout.depth,
-                           own.weights + layout.at(group, panel));
+                T* const to = own.weights + layout.at(group, panel);
+                pack_panel(kernels, half, in_panels, arrays.weight, group, panel, 0, layout.depth, to);
+                if (order != WeightOrder::checked_panels) return;
+                const auto vectors = int(layout.width_of(panel) / layout.lanes);
+                if (!all_finite(kernels, to, vectors, layout.depth)) finite.store(false, std::memory_order_relaxed);
             },
             &runtime.cancellation);
-        return {{}, own.weights, own.bias, activation};
+        return {{}, own.weights, finite.load(std::memory_order_relaxed), own.bias, activation};
     }
     if (!own.weights) {
         const auto stride = std::ptrdiff_t(arrays.weight.byte_strides[0] / std::int64_t(sizeof(T)));
-        return {{static_cast<const T*>(arrays.weight.data), stride}, nullptr, own.bias, activation};
+        return {{static_cast<const T*>(arrays.weight.data), stride}, nullptr, false, own.bias, activation};
     }
     const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
     parallel::for_each_task(
         runtime.executor, participants, sizes.rows(),
         [&](int, std::int64_t row) { pack_row(half, sizes, arrays.weight, row, own.weights + row * stride); },
         &runtime.cancellation);
-    return {{own.weights, stride}, nullptr, own.bias, activation};
+    return {{own.weights, stride}, nullptr, false, own.bias, activation};
 }
 
 }  // namespace flatconv

@@ -85,7 +85,7 @@ class PairPlan final : public ConvPlan {
         const Memory memory(*this, shared);
         const PairWeights weights = pack(arrays, runtime, memory);
         const auto* bias = arrays.packed ? reinterpret_cast<const float*>(arrays.packed->bias) : memory.bias;
-        const Operands<float> operands{weights.rows, nullptr, bias, ActivationSteps<float>(request_.activation)};
+        const Operands<float> operands{weights.rows, nullptr, false, bias, ActivationSteps<float>(request_.activation)};
         const auto workspace_of = [&](int participant) {
             Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
             return PixelWorkspace<float>(blocking_, own);

@@ -93,7 +93,9 @@ struct PixelBlocking {
         return {tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
                          blocks * (cost::tile + cost::store * tile_rows * tile_vectors)) +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
-                    cost::pack * packed * depth + cost::weight * double(rows) * depth +
+                    cost::pack * packed * depth +
+                    cost::weights(double(rows) * depth,
+                                  double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
                     (half ? cost::pad : 4 * cost::finish) * sums,
                 (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(words(block)) +
                     kept};

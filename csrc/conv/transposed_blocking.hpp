@@ -194,10 +194,7 @@ struct TransposedBlocking {
         const double lines = double(box[0] * box[1]) / double(shape.stride[0] * shape.stride[1]);
         const auto panel = [&](std::int64_t vectors) {
             const std::int64_t most = kernels.panel_rows[vectors - 1];
-            // Of the shortest lines a tile has several.
-            const std::int64_t lines_of_phase = ceil_div(box[1], shape.stride[1]);
-            const std::int64_t at_once =
-                run_length == panel_line ? even_tile(lines_of_phase, std::max<std::int64_t>(1, most / run_length)) : 1;
+            const std::int64_t at_once = box[1] > shape.stride[1] ? lines_of_tile(run_length, most) : 1;
             const double run = double(at_once * even_tile(run_length, most));
             const double tiles = double(ceil_div(run_length, most)) / double(at_once);
             double cycles = 0;

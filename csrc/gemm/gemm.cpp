@@ -39,12 +39,10 @@ void multiply(const Kernels<T>& kernels, const PixelProduct<T>& product) noexcep
 template <typename T>
 void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexcept {
     const PixelGrid<T>& pixels = product.pixels;
-    // Tiles of pixels run along a line: their elements of one depth are at one distance from each other. Of the
-    // shortest lines a tile has several.
+    // Tiles of pixels run along a line: their elements of one depth are at one distance from each other. Two lines
+    // share a tile where it has room for both.
     const std::int64_t width = pixels.size[2], most = kernels.panel_rows[product.vectors - 1];
-    const std::int64_t run = even_tile(width, most);
-    const std::int64_t lines =
-        width == panel_line ? even_tile(pixels.size[1], std::max<std::int64_t>(1, most / width)) : 1;
+    const std::int64_t run = even_tile(width, most), lines = lines_of_tile(width, most);
     Tile<T> tile;
     tile.left_stride = std::ptrdiff_t(pixels.step[2]);
     tile.left_offsets = product.pixel_offsets;
@@ -54,20 +52,20 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     tile.cols = product.vectors * kernels.lanes;
     tile.accumulate = product.accumulate;
     tile.epilogue = nullptr;
-    if (lines > 1) {
-        tile.left_skip = std::ptrdiff_t(pixels.step[1] - width * pixels.step[2]);
-        tile.y_skip = std::ptrdiff_t(product.sums_step[1] - width * product.sums_step[2]);
-    }
     // The first tiles fetch one vector of each depth ahead; the others ask for what is there.
     int fetched = 0;
     for (std::int64_t d = 0; d < pixels.size[0]; ++d) {
         for (std::int64_t h = 0; h < pixels.size[1]; h += lines) {
             const T* row = pixels.first + d * pixels.step[0] + h * pixels.step[1];
             T* const sums = product.sums + d * product.sums_step[0] + h * product.sums_step[1];
+            const bool two = h + 1 < std::min(h + lines, pixels.size[1]);
             for (std::int64_t w = 0; w < width; w += run) {
+                const std::int64_t cols = std::min(run, width - w);
                 tile.left = row + w * pixels.step[2];
                 tile.y = sums + w * product.sums_step[2];
-                tile.rows = int(std::min(run, width - w) * std::min(lines, pixels.size[1] - h));
+                tile.rows = int(two ? 2 * cols : cols);
+                tile.left_jump = std::ptrdiff_t(two ? pixels.step[1] : cols / 2 * pixels.step[2]);
+                tile.y_jump = std::ptrdiff_t(two ? product.sums_step[1] : cols / 2 * product.sums_step[2]);
                 const bool fetches = product.ahead && fetched < product.vectors;
                 tile.ahead = fetches ? product.ahead + fetched++ * kernels.lanes : product.panel.base;
                 kernels.multiply_panel(tile);
@@ -76,6 +74,29 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     }
 }
 
+template <typename T>
+bool all_finite(const Kernels<T>& kernels, const T* panel, int vectors, std::int64_t depth) noexcept {
+    constexpr std::int64_t block = 64;
+    constexpr int most_lanes = 16;
+    static constexpr std::ptrdiff_t one_zero[block] = {};
+    const std::int64_t width = vectors * kernels.lanes;
+    std::ptrdiff_t offsets[block];
+    for (std::int64_t d = 0; d < block; ++d) offsets[d] = std::ptrdiff_t(d * width);
+    const T zero = 0;
+    T sums[max_panel_vectors * most_lanes] = {};
+    Tile<T> tile{&zero, 0, one_zero, nullptr, sums, 0, block, 1, int(width), true, nullptr};
+    for (std::int64_t d = 0; d < depth; d += block) {
+        const VectorOperand<T> part{panel + d * width, offsets};
+        tile.right = &part;
+        tile.depth = std::min(block, depth - d);
+        tile.ahead = part.base;
+        kernels.multiply_panel(tile);
+    }
+    return std::all_of(sums, sums + width, [](T sum) { return sum == 0; });
+}
+
+template bool all_finite<float>(const Kernels<float>&, const float*, int, std::int64_t) noexcept;
+template bool all_finite<double>(const Kernels<double>&, const double*, int, std::int64_t) noexcept;
 template void multiply<float>(const Kernels<float>&, const PixelProduct<float>&) noexcept;
 template void multiply<double>(const Kernels<double>&, const PixelProduct<double>&) noexcept;
 template void multiply<std::uint32_t>(const Kernels<std::uint32_t>&, const PixelProduct<std::uint32_t>&) noexcept;

@@ -55,10 +55,19 @@ struct ChannelProduct {
 template <typename T>
 void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexcept;
 
+/// Whether all elements of a panel are finite: those whose products with zeros are zeros.
+template <typename T>
+bool all_finite(const Kernels<T>& kernels, const T* panel, int vectors, std::int64_t depth) noexcept;
+
 /// Rows of a tile when `rows` are cut into as few tiles as possible, all nearly alike: a tile of one or two rows has
 /// too few accumulators to keep the multipliers busy.
 constexpr std::int64_t even_tile(std::int64_t rows, std::int64_t tile_rows) {
     return ceil_div(rows, ceil_div(rows, tile_rows));
+}
+
+/// How many lines of pixels share a tile of so many rows.
+constexpr std::int64_t lines_of_tile(std::int64_t width, std::int64_t tile_rows) {
+    return 2 * width <= tile_rows ? 2 : 1;
 }
 
 }  // namespace flatconv

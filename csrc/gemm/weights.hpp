@@ -122,6 +122,7 @@ struct PackedWeights {
     const std::byte* rows;
     std::ptrdiff_t row_stride;  // in elements: packed_row_stride, or a multiple where parts of a layer take turns
     const std::byte* panels;
+    bool finite;            // all weights are
     const std::byte* bias;  // dense, zeros where there is none
     const float* pairs;  // rows of words, packed_row_stride of their number apart, where `kernels` have pairs; or null
     int least_exponent;  // of theirs; see PairKernels

@@ -2,8 +2,11 @@
 #ifndef FLATCONV_IM2COL_CHANNEL_PADDING_HPP
 #define FLATCONV_IM2COL_CHANNEL_PADDING_HPP
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
+#include "base/caches.hpp"
 #include "im2col/padded_band.hpp"
 
 namespace flatconv {
@@ -22,6 +25,9 @@ class ChannelPadding {
           shape_(shape),
           box_(box),
           strides_{strides[2], strides[3], strides[4]},
+          next_channel_(std::ptrdiff_t(strides[1] / std::int64_t(sizeof(T)))),
+          fetches_next_(shape.parts == 1 &&
+                        std::abs(strides[1]) > second_level_cache / std::max<std::int64_t>(shape.in_channels, 1)),
           only_zeros_(shape.padding_mode == PaddingMode::zeros && (aligned || half)),
           blocks_(blocks) {
         if (!only_zeros_) return;
@@ -31,12 +37,15 @@ class ChannelPadding {
         block_count_ = layout.image_blocks(shape, units, box, blocks);
     }
 
-    /// `band` is `first` used for this box, or it holds another channel of it, and so the same zeros.
-    /// The channel's index does not matter.
-    void pad(const std::byte* channel, T* band, bool first, std::int64_t = 0) const {
+    /// `band` is `first` used for this box, or it holds another channel of it, and so the same zeros. If `index`
+    /// is the channel's in its group, the one after it is fetched meanwhile if it may come from beyond the caches: its
+    /// rows lie too far apart for the machine to guess them.
+    void pad(const std::byte* channel, T* band, bool first, std::int64_t index = -1) const {
         if (!only_zeros_) return layout_.pad_channel(kernels_, half_, shape_, channel, strides_, box_, band);
         if (first) std::memset(band, 0, std::size_t(layout_.channel_length()) * sizeof(T));
         const T* const from = reinterpret_cast<const T*>(channel);
+        const bool has_next = fetches_next_ && index >= 0 && index + 1 < shape_.in_channels;
+        const std::ptrdiff_t next = has_next ? next_channel_ : 0;
         for (std::int64_t b = 0; b < block_count_; ++b) {
             const ImageBlock& block = blocks_[b];
             if (half_) {
@@ -45,7 +54,7 @@ class ChannelPadding {
                 continue;
             }
             kernels_.copy_block({from + block.from, block.from_stride, block.from_step, block.rows, block.cols,
-                                 band + block.to, block.to_stride});
+                                 band + block.to, block.to_stride, next});
         }
     }
 
@@ -56,6 +65,8 @@ class ChannelPadding {
     const ConvShape& shape_;
     const PixelBox& box_;
     const Extent strides_;
+    const std::ptrdiff_t next_channel_;
+    const bool fetches_next_;
     const bool only_zeros_;  // is the padding, so that only the image itself has to be copied
     ImageBlock* const blocks_;
     std::int64_t block_count_ = 0;

@@ -52,6 +52,9 @@ struct VectorOperand {
 };
 
 /// The arguments of one micro-kernel call. Strides count elements; `y` needs no alignment beyond its element's.
+///
+/// For `multiply_panel`, an even number of rows are two runs of half as many, each a stride after the one before, and
+/// the second run a jump after the first: two short lines of pixels, or one.
 template <typename T>
 struct Tile {
     const T* left;  // of row r and depth d: left[r * left_stride + left_offsets[d]], for `multiply` … + d]
@@ -65,7 +68,7 @@ struct Tile {
     int cols;                             // 1 … vectors · lanes; nothing beyond is written
     bool accumulate;                      // y holds the sum of the earlier depth blocks
     const Epilogue<T>* epilogue;          // on the last block: rows are output channels; or null
-    ptrdiff_t left_skip = 0, y_skip = 0;  // of a panel, beside the strides: from every panel_line rows to the next
+    ptrdiff_t left_jump = 0, y_jump = 0;  // of a panel
     const T* ahead = nullptr;             // of a panel: what lies alike from here on comes into a cache meanwhile
 };
 
@@ -118,6 +121,7 @@ struct BlockCopy {
     int64_t rows, cols;
     T* to;
     ptrdiff_t to_stride;
+    ptrdiff_t next = 0;  // from these rows to others that are soon copied too, and are fetched meanwhile
 };
 
 /// Finished sums on their way to y in the same order: rows are pixels, columns output channels.
@@ -178,7 +182,7 @@ struct DirectTile {
 inline constexpr int max_direct_channels = 4;
 inline constexpr int direct_rows[max_direct_channels] = {3, 2, 2, 1};
 
-inline constexpr int max_panel_vectors = 2, panel_line = 4;
+inline constexpr int max_panel_vectors = 2;
 
 template <typename T>
 struct Kernels {

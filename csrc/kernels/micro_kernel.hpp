@@ -86,10 +86,13 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     // A few pointers serve all rows: at + stride, at + 2 · stride, … are one addressing mode each. The empty asm keeps
     // the compiler from giving every row an address of its own, for which there are not enough registers.
     constexpr bool consecutive = Right<Isa, Vectors>::rows_are_consecutive;
-    constexpr int each = consecutive ? 3 : panel_line, pointers = (Rows + each - 1) / each;
+    constexpr int runs = !consecutive && Rows % 2 == 0 ? 2 : 1, run = Rows / runs;
+    constexpr int each = consecutive ? 3 : 4, pointers_of_run = (run + each - 1) / each;
+    constexpr int pointers = runs * pointers_of_run;
     const char* at[pointers];
     const char* const left = reinterpret_cast<const char*>(tile.left);
-    const ptrdiff_t stride = tile.left_stride * ptrdiff_t(sizeof(Scalar));
+    ptrdiff_t stride = tile.left_stride * ptrdiff_t(sizeof(Scalar));
+    const ptrdiff_t jump = tile.left_jump * ptrdiff_t(sizeof(Scalar));
     const ptrdiff_t* const left_offsets = consecutive ? nullptr : tile.left_offsets + tile.depth;
     if constexpr (consecutive) {
         unroll<pointers>([&](auto p) {
@@ -98,7 +101,6 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         });
     }
     const Right<Isa, Vectors> right(tile.right, tile.depth);
-    const ptrdiff_t line = each * stride + tile.left_skip * ptrdiff_t(sizeof(Scalar));
     const Scalar* const ahead = tile.ahead;
     // Counted up to zero, because the end of a count from zero would take a register more.
     for (int64_t d = -tile.depth; d != 0; ++d) {
@@ -106,15 +108,19 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         unroll<Vectors>([&](auto v) { column[v.value] = Isa::load(right.template at<v.value>(d)); });
         if constexpr (!consecutive) {
             __builtin_prefetch(ahead + right.offsets[d], 0, 2);
+            // As if it were new each time, so that no registers are spent on multiples that are addressing modes.
+            asm("" : "+r"(stride));
             at[0] = left + left_offsets[d] * ptrdiff_t(sizeof(Scalar));
             asm("" : "+r"(at[0]));
             unroll<pointers - 1>([&](auto p) {
-                at[p.value + 1] = at[p.value] + line;
-                asm("" : "+r"(at[p.value + 1]));
+                constexpr int next = p.value + 1;
+                at[next] = next == pointers_of_run ? at[0] + jump : at[p.value] + each * stride;
+                asm("" : "+r"(at[next]));
             });
         }
         unroll<Rows>([&](auto r) {
-            const char* row = at[r.value / each] + (r.value % each) * stride;
+            constexpr int in_run = r.value % run;
+            const char* row = at[r.value / run * pointers_of_run + in_run / each] + (in_run % each) * stride;
             const Vector number = Isa::broadcast(reinterpret_cast<const Scalar*>(row));
             unroll<Vectors>(
                 [&](auto v) { acc[r.value][v.value] = Isa::fma(number, column[v.value], acc[r.value][v.value]); });
@@ -132,7 +138,7 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     // Columns of the last vector.
     const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;
     unroll<Rows>([&](auto r) {
-        Scalar* y = tile.y + r.value * tile.y_stride + (consecutive ? 0 : r.value / each * tile.y_skip);
+        Scalar* y = tile.y + (r.value % run) * tile.y_stride + r.value / run * tile.y_jump;
         unroll<Vectors>([&](auto v) {
             Scalar* to = y + v.value * lanes;
             const int count = v.value < Vectors - 1 ? lanes : last;

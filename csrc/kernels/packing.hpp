@@ -199,18 +199,26 @@ void finish_rows(const RowFinish<typename Isa::Scalar>& f) {
 }
 
 template <typename Isa>
-FLATCONV_INLINE void copy_row(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to) {
+FLATCONV_INLINE void copy_row(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to,
+                              ptrdiff_t next) {
     int64_t c = 0;
-    for (; c + Isa::lanes <= cols; c += Isa::lanes) Isa::store(to + c, Isa::load(from + c));
+    for (; c + Isa::lanes <= cols; c += Isa::lanes) {
+        __builtin_prefetch(from + c + next);
+        Isa::store(to + c, Isa::load(from + c));
+    }
+    __builtin_prefetch(from + c + next);
     if (c < cols) Isa::store_first(to + c, Isa::load_first(from + c, int(cols - c)), int(cols - c));
 }
 
 /// Every other element of a row.
 template <typename Isa>
-FLATCONV_INLINE void copy_even(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to) {
+FLATCONV_INLINE void copy_even(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to,
+                               ptrdiff_t next) {
     int64_t c = 0;
     // The last element of the second vector is an odd one, which need not exist.
     for (; c + Isa::lanes < cols; c += Isa::lanes) {
+        __builtin_prefetch(from + 2 * c + next);
+        __builtin_prefetch(from + 2 * c + Isa::lanes + next);
         Isa::store(to + c, Isa::even(Isa::load(from + 2 * c), Isa::load(from + 2 * c + Isa::lanes)));
     }
     for (; c < cols; ++c) to[c] = from[2 * c];
@@ -222,8 +230,8 @@ void copy_block(const BlockCopy<typename Isa::Scalar>& block) {
         const typename Isa::Scalar* from = block.from + r * block.from_stride;
         typename Isa::Scalar* to = block.to + r * block.to_stride;
         switch (block.from_step) {
-            case 1: copy_row<Isa>(from, block.cols, to); break;
-            case 2: copy_even<Isa>(from, block.cols, to); break;
+            case 1: copy_row<Isa>(from, block.cols, to, block.next); break;
+            case 2: copy_even<Isa>(from, block.cols, to, block.next); break;
             default:
                 for (int64_t c = 0; c < block.cols; ++c) to[c] = from[c * block.from_step];
         }

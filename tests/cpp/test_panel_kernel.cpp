@@ -16,6 +16,11 @@ TYPE_TO_STRING(double);
 
 namespace {
 
+/// From one row to the next of a run, and from the first run to the second.
+struct Steps {
+    std::ptrdiff_t left_stride, left_jump, y_jump;
+};
+
 /// Multiples of `step`, each once, in an order of their own.
 std::vector<std::ptrdiff_t> shuffled_offsets(int count, std::ptrdiff_t step, unsigned seed) {
     std::vector<std::ptrdiff_t> offsets(static_cast<std::size_t>(count));
@@ -44,12 +49,13 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
             const VectorOperand<T> right{panel, right_offsets.data()};
             const std::ptrdiff_t y_stride = cols + 3;
             for (int rows = 1; rows <= most_rows; ++rows) {
-                const std::ptrdiff_t lines = (rows - 1) / panel_line, y_skip = rows % 2 * 5;
-                const auto before = random_numbers<T>(std::size_t((rows + 1) * y_stride + lines * y_skip), 4);
-                for (const std::ptrdiff_t left_stride : {1, 3, 7, -5}) {
-                    // Lines of pixels, or one.
-                    const std::ptrdiff_t left_skip = y_skip * left_stride;
-                    const std::ptrdiff_t reach = (rows - 1 + lines * y_skip) * std::abs(left_stride) + 1;
+                const auto before = random_numbers<T>(std::size_t((rows + 3) * y_stride), 4);
+                // An even number of rows are two runs, one after the other or far apart; an odd number are one.
+                const int run = rows % 2 == 0 ? rows / 2 : rows;
+                for (const auto& [left_stride, left_jump, y_jump] :
+                     {Steps{1, run, run * y_stride}, Steps{3, 3 * run, run * y_stride},
+                      Steps{7, 7 * run + 11, (run + 2) * y_stride}, Steps{-5, -5 * run, run * y_stride}}) {
+                    const std::ptrdiff_t reach = (run - 1) * std::abs(left_stride) + std::abs(left_jump) + 1;
                     const auto left_size = std::size_t(depth * reach);
                     const GuardedMemory<T> left_memory(left_size);
                     const auto left_numbers = random_numbers<T>(left_size, 1);
@@ -59,18 +65,18 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
                     for (const bool accumulate : {false, true}) {
                         std::vector<T> y = before, expected = before;
                         for (int r = 0; r < rows; ++r) {
-                            const T* const pixel = left + r * left_stride + r / panel_line * left_skip;
+                            const T* const pixel = left + r / run * left_jump + r % run * left_stride;
                             for (int c = 0; c < cols; ++c) {
                                 T sum = 0;
                                 for (std::size_t d = 0; d < depth; ++d) {
                                     sum = std::fma(pixel[left_offsets[d]], panel[right_offsets[d] + c], sum);
                                 }
-                                T& at = expected[std::size_t(1 + r * y_stride + r / panel_line * y_skip + c)];
+                                T& at = expected[std::size_t(1 + r / run * y_jump + r % run * y_stride + c)];
                                 at = accumulate ? at + sum : sum;
                             }
                         }
                         kernels.multiply_panel({left, left_stride, left_offsets.data(), &right, y.data() + 1, y_stride,
-                                                depth, rows, cols, accumulate, nullptr, left_skip, y_skip});
+                                                depth, rows, cols, accumulate, nullptr, left_jump, y_jump});
                         CAPTURE(rows);
                         CAPTURE(vectors);
                         CAPTURE(left_stride);

@@ -1,0 +1,116 @@
+// The parts of a band in which different taps count, and for each the depths of a block that do.
+#ifndef FLATCONV_CONV_BAND_PARTS_HPP
+#define FLATCONV_CONV_BAND_PARTS_HPP
+
+#include <array>
+
+#include "conv/channel_blocking.hpp"
+#include "conv/tap_boxes.hpp"
+
+namespace flatconv {
+
+template <typename T>
+struct BandPart {
+    PixelGrid<T> pixels;
+    std::ptrdiff_t sums_at;  // of the first pixel
+    Extent sums_step;
+    std::int64_t depth;  // of so many terms of the block
+    const std::ptrdiff_t* pixel_offsets;
+    const std::ptrdiff_t* panel_offsets[max_panel_vectors];
+};
+
+template <typename T>
+class BandParts {
+  public:
+    /// `pixels` are those of the whole box.
+    BandParts(const ChannelBlocking<T>& blocking, const ChannelWorkspace<T>& workspace, const PixelBox& box,
+              const PixelGrid<T>& pixels)
+        : blocking_(blocking), workspace_(workspace) {
+        const std::int64_t stride = ChannelWorkspace<T>::sums_stride(blocking), line = box.size[2] * stride;
+        whole_ = {pixels, 0, {box.size[1] * line, line, stride}, 0, workspace.offsets, {}};
+        std::copy_n(workspace.panel_offsets, blocking.kernels.panel_vectors, whole_.panel_offsets);
+        if (blocking.taps.leave_out()) blocking.taps.for_each_in(box, [&](const TapBox& taps) { add(taps); });
+        join_lines(whole_);
+    }
+
+    /// Finds the depths [depth, depth + length) that count in each part. `workspace.offsets` are theirs.
+    void select(std::int64_t depth, std::int64_t length) {
+        whole_.depth = length;
+        const auto [kernel_d, kernel_h, kernel_w] = blocking_.shape.kernel;
+        for (std::int64_t p = 0; p < count_; ++p) {
+            std::ptrdiff_t* const pixel_offsets = table(p, 0);
+            std::int64_t count = 0, tap = depth % blocking_.shape.taps;
+            std::int64_t kw = tap % kernel_w, kh = tap / kernel_w % kernel_h, kd = tap / (kernel_w * kernel_h);
+            for (std::int64_t i = 0; i < length; ++i) {
+                if (taps_[std::size_t(p)].counts(kd, kh, kw)) {
+                    pixel_offsets[count] = workspace_.offsets[i];
+                    for (int v = 0; v < blocking_.kernels.panel_vectors; ++v) {
+                        table(p, 1 + v)[count] = workspace_.panel_offsets[v][i];
+                    }
+                    ++count;
+                }
+                if (++kw < kernel_w) continue;
+                kw = 0;
+                if (++kh < kernel_h) continue;
+                kh = 0;
+                if (++kd == kernel_d) kd = 0;
+            }
+            parts_[std::size_t(p)].depth = count;
+        }
+    }
+
+    /// visit(part) for the parts, or for the whole band as one, with all taps.
+    template <typename Visit>
+    void for_each(bool leave_out, const Visit& visit) const {
+        if (!leave_out || count_ == 0) return visit(whole_);
+        std::int64_t most = 0;
+        for (std::int64_t p = 1; p < count_; ++p)
+            if (parts_[std::size_t(p)].depth > parts_[std::size_t(most)].depth) most = p;
+        visit(parts_[std::size_t(most)]);
+        for (std::int64_t p = 0; p < count_; ++p)
+            if (p != most) visit(parts_[std::size_t(p)]);
+    }
+
+  private:
+    /// Of part `p`: the offsets of pixels, and those in panels of 1, 2, … vectors.
+    std::ptrdiff_t* table(std::int64_t p, int which) const {
+        return workspace_.counted_offsets + (p * (1 + blocking_.kernels.panel_vectors) + which) * blocking_.block;
+    }
+
+    void add(const TapBox& taps) {
+        BandPart<T> part = whole_;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            part.pixels.first += taps.box.first[axis] * part.pixels.step[axis];
+            part.pixels.size[axis] = taps.box.size[axis];
+            part.sums_at += std::ptrdiff_t(taps.box.first[axis] * part.sums_step[axis]);
+        }
+        join_lines(part);
+        part.pixel_offsets = table(count_, 0);
+        for (int v = 0; v < blocking_.kernels.panel_vectors; ++v) part.panel_offsets[v] = table(count_, 1 + v);
+        parts_[std::size_t(count_)] = part;
+        taps_[std::size_t(count_++)] = taps;
+    }
+
+    /// Lines that follow each other at the same step are one line.
+    static void join_lines(BandPart<T>& part) {
+        PixelGrid<T>& pixels = part.pixels;
+        for (const std::size_t axis : {1, 0}) {
+            if (pixels.size[axis] == 1) continue;
+            if (pixels.step[axis] != pixels.size[2] * pixels.step[2]) return;
+            if (part.sums_step[axis] != pixels.size[2] * part.sums_step[2]) return;
+            pixels.size[2] *= pixels.size[axis];
+            pixels.size[axis] = 1;
+        }
+    }
+
+    const ChannelBlocking<T>& blocking_;
+    const ChannelWorkspace<T>& workspace_;
+    BandPart<T> whole_;
+    std::array<BandPart<T>, std::size_t(TapBoxes::most)> parts_;
+    std::array<TapBox, std::size_t(TapBoxes::most)> taps_;
+    std::int64_t count_ = 0;
+};
+
+}  // namespace flatconv
+
+#endif
