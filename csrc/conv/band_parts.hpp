@@ -2,6 +2,7 @@
 #ifndef FLATCONV_CONV_BAND_PARTS_HPP
 #define FLATCONV_CONV_BAND_PARTS_HPP
 
+#include <algorithm>
 #include <array>
 
 #include "conv/channel_blocking.hpp"
@@ -11,6 +12,7 @@ namespace flatconv {
 
 template <typename T>
 struct BandPart {
+    TapBox taps;
     PixelGrid<T> pixels;
     std::ptrdiff_t sums_at;  // of the first pixel
     Extent sums_step;
@@ -27,9 +29,17 @@ class BandParts {
               const PixelGrid<T>& pixels)
         : blocking_(blocking), workspace_(workspace) {
         const std::int64_t stride = ChannelWorkspace<T>::sums_stride(blocking), line = box.size[2] * stride;
-        whole_ = {pixels, 0, {box.size[1] * line, line, stride}, 0, workspace.offsets, {}};
+        whole_ = {{}, pixels, 0, {box.size[1] * line, line, stride}, 0, workspace.offsets, {}};
         std::copy_n(workspace.panel_offsets, blocking.kernels.panel_vectors, whole_.panel_offsets);
         if (blocking.taps.leave_out()) blocking.taps.for_each_in(box, [&](const TapBox& taps) { add(taps); });
+        // The first part brings the weights into the cache, and the more of them it reads, the more evenly.
+        std::sort(parts_.begin(), parts_.begin() + count_,
+                  [](const BandPart<T>& a, const BandPart<T>& b) { return a.taps.count() > b.taps.count(); });
+        for (std::int64_t p = 0; p < count_; ++p) {
+            BandPart<T>& part = parts_[std::size_t(p)];
+            part.pixel_offsets = table(p, 0);
+            for (int v = 0; v < blocking.kernels.panel_vectors; ++v) part.panel_offsets[v] = table(p, 1 + v);
+        }
         join_lines(whole_);
     }
 
@@ -38,11 +48,12 @@ class BandParts {
         whole_.depth = length;
         const auto [kernel_d, kernel_h, kernel_w] = blocking_.shape.kernel;
         for (std::int64_t p = 0; p < count_; ++p) {
+            BandPart<T>& part = parts_[std::size_t(p)];
             std::ptrdiff_t* const pixel_offsets = table(p, 0);
             std::int64_t count = 0, tap = depth % blocking_.shape.taps;
             std::int64_t kw = tap % kernel_w, kh = tap / kernel_w % kernel_h, kd = tap / (kernel_w * kernel_h);
             for (std::int64_t i = 0; i < length; ++i) {
-                if (taps_[std::size_t(p)].counts(kd, kh, kw)) {
+                if (part.taps.counts(kd, kh, kw)) {
                     pixel_offsets[count] = workspace_.offsets[i];
                     for (int v = 0; v < blocking_.kernels.panel_vectors; ++v) {
                         table(p, 1 + v)[count] = workspace_.panel_offsets[v][i];
@@ -55,7 +66,7 @@ class BandParts {
                 kh = 0;
                 if (++kd == kernel_d) kd = 0;
             }
-            parts_[std::size_t(p)].depth = count;
+            part.depth = count;
         }
     }
 
@@ -63,12 +74,7 @@ class BandParts {
     template <typename Visit>
     void for_each(bool leave_out, const Visit& visit) const {
         if (!leave_out || count_ == 0) return visit(whole_);
-        std::int64_t most = 0;
-        for (std::int64_t p = 1; p < count_; ++p)
-            if (parts_[std::size_t(p)].depth > parts_[std::size_t(most)].depth) most = p;
-        visit(parts_[std::size_t(most)]);
-        for (std::int64_t p = 0; p < count_; ++p)
-            if (p != most) visit(parts_[std::size_t(p)]);
+        for (std::int64_t p = 0; p < count_; ++p) visit(parts_[std::size_t(p)]);
     }
 
   private:
@@ -79,16 +85,14 @@ class BandParts {
 
     void add(const TapBox& taps) {
         BandPart<T> part = whole_;
+        part.taps = taps;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
             part.pixels.first += taps.box.first[axis] * part.pixels.step[axis];
             part.pixels.size[axis] = taps.box.size[axis];
             part.sums_at += std::ptrdiff_t(taps.box.first[axis] * part.sums_step[axis]);
         }
         join_lines(part);
-        part.pixel_offsets = table(count_, 0);
-        for (int v = 0; v < blocking_.kernels.panel_vectors; ++v) part.panel_offsets[v] = table(count_, 1 + v);
-        parts_[std::size_t(count_)] = part;
-        taps_[std::size_t(count_++)] = taps;
+        parts_[std::size_t(count_++)] = part;
     }
 
     /// Lines that follow each other at the same step are one line.
@@ -107,7 +111,6 @@ class BandParts {
     const ChannelWorkspace<T>& workspace_;
     BandPart<T> whole_;
     std::array<BandPart<T>, std::size_t(TapBoxes::most)> parts_;
-    std::array<TapBox, std::size_t(TapBoxes::most)> taps_;
     std::int64_t count_ = 0;
 };
 

@@ -72,6 +72,9 @@ inline constexpr double finish = 0.5;      // of an element that is transposed o
 inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it
 
+/// What rows of pixels must come to when they are cut, because each part reads the weights once more.
+inline constexpr double cut_rows = 0.85;
+
 /// A tile for one depth: its multiply-adds, unless their latency or the loads take longer.
 inline double tile_depth(double rows, double vectors) {
     return std::max({rows * vectors, 4.0, 1.5 * vectors + 0.5 * rows});

@@ -124,7 +124,7 @@ struct ChannelBlocking {
         const auto cycles = [&](const TapBoxes& taps_of) {
             return line_cycles(taps_of, shape.output[2], kernels.panel_vectors);
         };
-        return cycles(cut) < 0.85 * cycles(whole) ? cut : whole;
+        return cycles(cut) < cost::cut_rows * cycles(whole) ? cut : whole;
     }
 
     BandWork work(const Extent& box, std::int64_t rows) const {
