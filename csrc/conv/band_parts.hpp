@@ -43,9 +43,16 @@ class BandParts {
         join_lines(whole_);
     }
 
-    /// Finds the depths [depth, depth + length) that count in each part. `workspace.offsets` are theirs.
-    void select(std::int64_t depth, std::int64_t length) {
+    /// Finds the depths [depth, depth + length) that count in each part. `workspace.offsets` are theirs. If the tables
+    /// are `known`, they are of all depths.
+    void select(std::int64_t depth, std::int64_t length, bool known) {
         whole_.depth = length;
+        if (known) {
+            for (std::int64_t p = 0; p < count_; ++p) {
+                parts_[std::size_t(p)].depth = parts_[std::size_t(p)].taps.count() * blocking_.shape.in_channels;
+            }
+            return;
+        }
         const auto [kernel_d, kernel_h, kernel_w] = blocking_.shape.kernel;
         for (std::int64_t p = 0; p < count_; ++p) {
             BandPart<T>& part = parts_[std::size_t(p)];

@@ -34,16 +34,20 @@ class ChannelTask {
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         BandParts<T> parts(blocking_, workspace_, task_.box, blocking_.in_place ? image_pixels() : band_pixels());
+        // Of a single block of depth, the tables are the same for every group and image, and so are the ring's zeros.
+        const bool one_block = shape_.depth <= blocking_.block;
+        const bool known = one_block && *workspace_.tables_of == task_.box_index;
+        *workspace_.tables_of = one_block ? task_.box_index : -1;
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.
         do {
             const std::int64_t length = std::min(blocking_.block, shape_.depth - depth);
-            if (blocking_.in_place) {
+            if (!blocking_.in_place) {
+                padded.advance(depth, length, workspace_.offsets, known);
+            } else if (!known) {
                 place_channels(depth, length);
-            } else {
-                padded.advance(depth, length, workspace_.offsets);
             }
-            parts.select(depth, length);
+            parts.select(depth, length, known);
             for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
                 if (cancellation.poll()) return;
                 multiply_panel(parts, row, depth, length);

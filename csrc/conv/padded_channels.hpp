@@ -24,13 +24,14 @@ class PaddedChannels {
           ring_channels_(ring_channels) {}
 
     /// Pads the channels of depths [depth, depth + length), as far as they are new, and writes for each of the depths
-    /// how far from the ring's start the box's first position finds its element. Depths come in order.
-    void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) {
+    /// how far from the ring's start the box's first position finds its element. Depths come in order. If the ring is
+    /// `known`, it has held other channels of this box at these depths: the offsets are written, and the padding is.
+    void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets, bool known = false) {
         for (const std::int64_t end = ceil_div(depth + length, shape_.taps); padded_ < end; ++padded_) {
             const std::int64_t at = shape_.channel_at(channel_stride_, padded_, sizeof(T));
-            padding_.pad(channel_ + at, slot(padded_), padded_ < ring_channels_, padded_);
+            padding_.pad(channel_ + at, slot(padded_), padded_ < ring_channels_ && !known, padded_);
         }
-        place_taps(depth, length, offsets);
+        if (!known) place_taps(depth, length, offsets);
     }
 
   private:

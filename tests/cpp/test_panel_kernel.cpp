@@ -52,9 +52,11 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
                 const auto before = random_numbers<T>(std::size_t((rows + 3) * y_stride), 4);
                 // An even number of rows are two runs, one after the other or far apart; an odd number are one.
                 const int run = rows % 2 == 0 ? rows / 2 : rows;
-                for (const auto& [left_stride, left_jump, y_jump] :
+                for (const Steps& steps :
                      {Steps{1, run, run * y_stride}, Steps{3, 3 * run, run * y_stride},
                       Steps{7, 7 * run + 11, (run + 2) * y_stride}, Steps{-5, -5 * run, run * y_stride}}) {
+                    const std::ptrdiff_t left_stride = steps.left_stride, left_jump = steps.left_jump;
+                    const std::ptrdiff_t y_jump = steps.y_jump;
                     const std::ptrdiff_t reach = (run - 1) * std::abs(left_stride) + std::abs(left_jump) + 1;
                     const auto left_size = std::size_t(depth * reach);
                     const GuardedMemory<T> left_memory(left_size);
