@@ -71,6 +71,7 @@ inline constexpr double pack = 0.25;       // of an element that is packed
 inline constexpr double finish = 0.5;      // of an element that is transposed on its way to y
 inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it
+inline constexpr double check = 20;        // of one depth of a panel, whether its weights are finite
 
 /// What rows of pixels must come to when they are cut, because each part reads the weights once more.
 inline constexpr double cut_rows = 0.85;
@@ -119,11 +120,13 @@ BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t
         plan.tasks = independent * plan.row_parts;
         const BandWork band = work(box, plan.rows);
         plan.cycles = (band.cycles + cost::task) * double(ceil_div(plan.tasks, threads));
-        // One thread computes no more than there is; of several, the busiest may have none of the smaller boxes.
-        if (threads == 1) {
-            for (int axis = 0; axis < max_spatial_rank; ++axis) {
-                plan.cycles *= double(shape.output[axis]) / double(plan.counts[axis] * box[axis]);
-            }
+        // The last box of an axis may be smaller; but of several threads, the busiest may have none of those.
+        for (std::size_t axis = 0; threads == 1 && axis < max_spatial_rank; ++axis) {
+            Extent last = box;
+            last[axis] = shape.output[axis] % box[axis];
+            if (last[axis] == 0) continue;
+            const double saved = band.cycles - work(last, plan.rows).cycles;
+            plan.cycles -= saved * double(plan.tasks) / double(plan.counts[axis]);
         }
         const bool first = best.tasks == 0;
         if (!first && (band.elements > double(max_elements) || box[0] * box[1] * box[2] > most_pixels)) return false;

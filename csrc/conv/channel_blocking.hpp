@@ -118,13 +118,17 @@ struct ChannelBlocking {
         return cycles;
     }
 
-    /// Rows are cut where that leaves out more than the shorter tiles cost.
+    /// Rows are cut where that leaves out more than the shorter tiles cost; nothing is left out where that saves less
+    /// than to find out whether the weights are finite.
     TapBoxes cheapest_cut() const {
-        const TapBoxes whole(shape, false), cut(shape, true);
-        const auto cycles = [&](const TapBoxes& taps_of) {
-            return line_cycles(taps_of, shape.output[2], kernels.panel_vectors);
+        const TapBoxes none(shape, 0), lines(shape, 2), rows(shape, 3);
+        const auto cycles = [&](const TapBoxes& cut) {
+            return line_cycles(cut, shape.output[2], kernels.panel_vectors);
         };
-        return cycles(cut) < cost::cut_rows * cycles(whole) ? cut : whole;
+        const TapBoxes& cut = cycles(rows) < cost::cut_rows * cycles(lines) ? rows : lines;
+        const double saved = double(shape.output[0] * shape.output[1]) * (cycles(none) - cycles(cut));
+        const bool known = weights == WeightForm::packed;
+        return known || saved > cost::check * double(shape.depth) ? cut : none;
     }
 
     BandWork work(const Extent& box, std::int64_t rows) const {

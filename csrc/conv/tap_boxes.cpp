@@ -25,10 +25,9 @@ double products(const TapRun& run) { return double(run.end - run.first) * double
 
 }  // namespace
 
-TapBoxes::TapBoxes(const ConvShape& shape, bool cuts_rows) noexcept {
+TapBoxes::TapBoxes(const ConvShape& shape, std::size_t axes) noexcept {
     for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-        axes_[axis] = cut(shape, axis);
-        while (axis == 2 && !cuts_rows && axes_[axis].count > 1) join_cheapest(axes_[axis]);
+        axes_[axis] = axis < axes ? cut(shape, axis) : whole(shape, axis);
     }
     while (count() > most) {
         join_cheapest(*std::max_element(axes_.begin(), axes_.end(),
@@ -41,20 +40,24 @@ TapBoxes::TapBoxes(const ConvShape& shape, bool cuts_rows) noexcept {
     }
 }
 
+TapBoxes::Axis TapBoxes::whole(const ConvShape& shape, std::size_t axis) noexcept {
+    Axis result;
+    result.runs[0] = {0, shape.output[axis], 0, shape.kernel[axis]};
+    result.count = 1;
+    return result;
+}
+
 TapBoxes::Axis TapBoxes::cut(const ConvShape& shape, std::size_t axis) noexcept {
     const std::int64_t taps = shape.kernel[axis], stride = shape.stride[axis], dilation = shape.dilation[axis];
     const std::int64_t outputs = shape.output[axis], before = shape.pad_before[axis];
+    const std::int64_t last_read = (outputs - 1) * stride + (taps - 1) * dilation - before;
+    const bool in_image = before <= 0 && last_read < shape.input[axis];
+    if (shape.padding_mode != PaddingMode::zeros || in_image || taps > most_taps) return whole(shape, axis);
     Axis result;
     const auto add = [&](const TapRun& run) {
         result.runs[std::size_t(result.count++)] = run;
         if (result.count > most) join_cheapest(result);
     };
-    const std::int64_t last_read = (outputs - 1) * stride + (taps - 1) * dilation - before;
-    const bool in_image = before <= 0 && last_read < shape.input[axis];
-    if (shape.padding_mode != PaddingMode::zeros || in_image || taps > most_taps) {
-        add({0, outputs, 0, taps});
-        return result;
-    }
     // Position o reads the pixels o · stride + k · dilation − before.
     for (std::int64_t o = 0; o < outputs;) {
         const std::int64_t at = before - o * stride;

@@ -39,8 +39,8 @@ class TapBoxes {
     /// Every box costs tables; where there would be more, neighbours become one, with the taps that either needs.
     static constexpr std::int64_t most = 9;
 
-    /// Rows are cut only if that is wanted: the parts are short.
-    TapBoxes(const ConvShape& shape, bool cuts_rows) noexcept;
+    /// Cuts the first so many axes: the last one gives short rows of pixels.
+    TapBoxes(const ConvShape& shape, std::size_t axes) noexcept;
 
     /// Of the whole output.
     std::int64_t count() const { return axes_[0].count * axes_[1].count * axes_[2].count; }
@@ -69,6 +69,7 @@ class TapBoxes {
     };
 
     static Axis cut(const ConvShape& shape, std::size_t axis) noexcept;
+    static Axis whole(const ConvShape& shape, std::size_t axis) noexcept;
     static void join_cheapest(Axis& axis) noexcept;
 
     template <typename Visit>

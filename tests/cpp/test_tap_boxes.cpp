@@ -50,7 +50,7 @@ TEST_CASE("boxes cover a part of the output once, with every tap that meets the 
     std::mt19937 random(11);
     for (int round = 0; round < 2000; ++round) {
         const ConvShape shape = random_shape(random);
-        const TapBoxes boxes(shape, round % 2 == 0);
+        const TapBoxes boxes(shape, std::size_t(round % 4));
         REQUIRE(boxes.count() <= TapBoxes::most);
         PixelBox box;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
@@ -89,7 +89,7 @@ TEST_CASE("no tap counts that never meets the image, as long as the boxes are fe
     for (int round = 0; round < 2000; ++round) {
         ConvShape shape = random_shape(random);
         for (std::size_t axis = 0; axis < 2; ++axis) shape.kernel[axis] = shape.output[axis] = 1;
-        const TapBoxes boxes(shape, true);
+        const TapBoxes boxes(shape, 3);
         if (boxes.count() >= TapBoxes::most) continue;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
             REQUIRE(boxes.share(axis) == doctest::Approx(share_in_image(shape, axis)));
@@ -105,14 +105,15 @@ TEST_CASE("where padding repeats pixels, and where none is read, every tap count
     shape.kernel = {1, 3, 3};
     shape.stride = shape.dilation = {1, 1, 1};
     shape.output = {1, 5, 5};
-    CHECK(!TapBoxes(shape, true).leave_out());
-    CHECK(TapBoxes(shape, true).count() == 1);
+    CHECK(!TapBoxes(shape, 3).leave_out());
+    CHECK(TapBoxes(shape, 3).count() == 1);
     shape.pad_before = {0, 1, 1};
     shape.output = {1, 7, 7};
-    CHECK(TapBoxes(shape, true).count() == 9);
-    CHECK(TapBoxes(shape, false).count() == 3);
-    CHECK(TapBoxes(shape, false).share(1) == doctest::Approx(19.0 / 21));
-    CHECK(TapBoxes(shape, false).share(2) == 1);
+    CHECK(TapBoxes(shape, 3).count() == 9);
+    CHECK(TapBoxes(shape, 2).count() == 3);
+    CHECK(TapBoxes(shape, 2).share(1) == doctest::Approx(19.0 / 21));
+    CHECK(TapBoxes(shape, 2).share(2) == 1);
+    CHECK(!TapBoxes(shape, 0).leave_out());
     shape.padding_mode = PaddingMode::replicate;
-    CHECK(!TapBoxes(shape, true).leave_out());
+    CHECK(!TapBoxes(shape, 3).leave_out());
 }
