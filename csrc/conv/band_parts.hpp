@@ -56,24 +56,22 @@ class BandParts {
         const auto [kernel_d, kernel_h, kernel_w] = blocking_.shape.kernel;
         for (std::int64_t p = 0; p < count_; ++p) {
             BandPart<T>& part = parts_[std::size_t(p)];
-            std::ptrdiff_t* const pixel_offsets = table(p, 0);
-            std::int64_t count = 0, tap = depth % blocking_.shape.taps;
+            part.depth = 0;
+            const std::int64_t tap = depth % blocking_.shape.taps;
             std::int64_t kw = tap % kernel_w, kh = tap / kernel_w % kernel_h, kd = tap / (kernel_w * kernel_h);
-            for (std::int64_t i = 0; i < length; ++i) {
-                if (part.taps.counts(kd, kh, kw)) {
-                    pixel_offsets[count] = workspace_.offsets[i];
-                    for (int v = 0; v < blocking_.kernels.panel_vectors; ++v) {
-                        table(p, 1 + v)[count] = workspace_.panel_offsets[v][i];
-                    }
-                    ++count;
+            // Kernel row by kernel row; the first and the last may be in other blocks in part.
+            for (std::int64_t i = 0; i < length;) {
+                const std::int64_t end = std::min(kernel_w, kw + length - i);
+                if (part.taps.counts(kd, kh)) {
+                    const std::int64_t first = std::max(kw, part.taps.first_tap[2]);
+                    append(p, i + first - kw, std::min(end, part.taps.end_tap[2]) - first);
                 }
-                if (++kw < kernel_w) continue;
+                i += end - kw;
                 kw = 0;
                 if (++kh < kernel_h) continue;
                 kh = 0;
                 if (++kd == kernel_d) kd = 0;
             }
-            part.depth = count;
         }
     }
 
@@ -88,6 +86,17 @@ class BandParts {
     /// Of part `p`: the offsets of pixels, and those in panels of 1, 2, … vectors.
     std::ptrdiff_t* table(std::int64_t p, int which) const {
         return workspace_.counted_offsets + (p * (1 + blocking_.kernels.panel_vectors) + which) * blocking_.block;
+    }
+
+    /// Depths [first, first + count) of the block count in part `p`.
+    void append(std::int64_t p, std::int64_t first, std::int64_t count) {
+        std::int64_t& depth = parts_[std::size_t(p)].depth;
+        for (int which = 0; which <= blocking_.kernels.panel_vectors; ++which) {
+            const std::ptrdiff_t* const from = which == 0 ? workspace_.offsets : workspace_.panel_offsets[which - 1];
+            std::ptrdiff_t* const to = table(p, which) + depth;
+            for (std::int64_t i = 0; i < count; ++i) to[i] = from[first + i];
+        }
+        depth += std::max<std::int64_t>(count, 0);
     }
 
     void add(const TapBox& taps) {

@@ -72,6 +72,7 @@ inline constexpr double finish = 0.5;      // of an element that is transposed o
 inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it
 inline constexpr double check = 20;        // of one depth of a panel, whether its weights are finite
+inline constexpr double table = 4;         // of a depth of one part of a band, in its tables of offsets
 
 /// What rows of pixels must come to when they are cut, because each part reads the weights once more.
 inline constexpr double cut_rows = 0.85;

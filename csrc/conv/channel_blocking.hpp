@@ -139,7 +139,8 @@ struct ChannelBlocking {
         double tiles = double(full) * line_cycles(taps, box[2], kernels.panel_vectors);
         if (rest) tiles += line_cycles(taps, box[2], ceil_div(rest, lanes));
         const double sums = pixels * double(round_up(rows, lanes));
-        return {double(box[0] * box[1]) * tiles +
+        const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
+        return {double(box[0] * box[1]) * tiles + tables +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +

@@ -28,9 +28,9 @@ struct TapBox {
     std::int64_t count() const {
         return (end_tap[0] - first_tap[0]) * (end_tap[1] - first_tap[1]) * (end_tap[2] - first_tap[2]);
     }
-    bool counts(std::int64_t kd, std::int64_t kh, std::int64_t kw) const {
-        return kd >= first_tap[0] && kd < end_tap[0] && kh >= first_tap[1] && kh < end_tap[1] && kw >= first_tap[2] &&
-               kw < end_tap[2];
+    /// Whether elements of a kernel row count.
+    bool counts(std::int64_t kd, std::int64_t kh) const {
+        return kd >= first_tap[0] && kd < end_tap[0] && kh >= first_tap[1] && kh < end_tap[1];
     }
 };
 
