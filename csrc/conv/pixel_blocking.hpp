@@ -91,7 +91,7 @@ struct PixelBlocking {
         const double sums = keeps_sums ? pixels * double(rows) : 0,
                      kept = keeps_sums ? pixels * double(sum_rows(rows)) : 0;
         return {tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
-                         blocks * (cost::tile + cost::store * tile_rows * tile_vectors)) +
+                         blocks * (cost::pixel_tile + cost::store * tile_rows * tile_vectors)) +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::pack * packed * depth +
                     cost::weights(double(rows) * depth,
