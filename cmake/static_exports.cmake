@@ -40,6 +40,9 @@ function(flatconv_export_only_static target symbols)
     set(CMAKE_CXX_CREATE_STATIC_LIBRARY
       "<CMAKE_CXX_COMPILER> ${CMAKE_CXX_FLAGS} -r -nostdlib -Wl,--force-group-allocation -o <TARGET>.o <OBJECTS>"
       "\"${CMAKE_OBJCOPY}\" --wildcard --keep-global-symbols=\"${symbols}\" <TARGET>.o"
+      # The names of what is local now are a twelfth of the library: those of the innermost loops stay, for profilers, and
+      # so does debugging information where there is any.
+      "\"${CMAKE_OBJCOPY}\" --wildcard --discard-all --keep-symbol=\"*_tile*\" --keep-symbol=\"*convolve_*\" <TARGET>.o"
       "\"${CMAKE_COMMAND}\" -E rm -f <TARGET>"
       "\"${CMAKE_AR}\" qc <TARGET> <TARGET>.o"
       "\"${CMAKE_RANLIB}\" <TARGET>"
