@@ -24,6 +24,7 @@ struct ChannelBlocking {
           half(half_kernels<T>(request)),
           in_place(request.x_aligned && reads_pixels_in_place(shape)),
           transposes(request.y_in_rows),
+          strays(!request.x_pixels_dense && !request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           taps(cheapest_cut()),
@@ -47,6 +48,7 @@ struct ChannelBlocking {
     const HalfKernels<T>* const half;  // of x, y and the residual; or null
     const bool in_place;               // pixels are read from the image
     const bool transposes;             // sums become rows of pixels
+    const bool strays;                 // neighbouring pixels are apart, as where channels are innermost
     const std::int64_t block;          // of depth
     const std::int64_t ring;           // padded channels that are kept at a time
     const TapBoxes taps;               // that count
@@ -140,7 +142,7 @@ struct ChannelBlocking {
         if (rest) tiles += line_cycles(taps, box[2], ceil_div(rest, lanes));
         const double sums = pixels * double(round_up(rows, lanes));
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
-        return {double(box[0] * box[1]) * tiles + tables +
+        return {(strays ? cost::stray * channels * padded.elements : 0) + double(box[0] * box[1]) * tiles + tables +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +

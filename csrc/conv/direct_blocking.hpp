@@ -22,6 +22,7 @@ struct DirectBlocking {
           band_shape(flattens ? shape : with_all_rows(shape)),
           shares_rows(!flattens && shape.stride[1] == shape.dilation[1]),
           y_in_rows(request.y_in_rows),
+          strays(!request.x_pixels_dense && !request.y_in_rows),
           keeps_sums(flattens || !y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           slots(std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
@@ -40,6 +41,7 @@ struct DirectBlocking {
     const ConvShape band_shape;  // the rows of its bands follow each other as in the image
     const bool shares_rows;      // a row of the band is one of the kernel for several rows of pixels
     const bool y_in_rows;        // y, and the residual, has rows of pixels to work in
+    const bool strays;           // neighbouring pixels are apart, as where channels are innermost
     const bool keeps_sums;       // in rows of the task's own
     const std::int64_t block;    // of depth
     const std::int64_t slots;    // padded channels that are kept at a time
@@ -127,7 +129,10 @@ struct DirectBlocking {
         // The latency of a multiply-add takes four sums to hide.
         const double latency = std::max(1.0, 4 / (double(rows * channels) * std::min(vectors, 4.0)));
         const double kept = keeps_sums ? double(cols * shape.out_channels) * double(box[0]) : 0;
-        return {sums * (double(shape.depth) * std::max(latency, 0.25 + 2 * loads) + cost::store * blocks) +
+        const double elements =
+            double(shape.in_channels) * padded.elements + double(shape.out_channels) * double(box[0] * box[1] * box[2]);
+        return {(strays ? cost::stray * elements : 0) +
+                    sums * (double(shape.depth) * std::max(latency, 0.25 + 2 * loads) + cost::store * blocks) +
                     tiles * (blocks * cost::tile + all_rows * cost::kernel_row) +
                     double(shape.in_channels) * (cost::pad * padded.elements + cost::pad_row + 4 * padded.rows) +
                     cost::pad * kept,

@@ -38,6 +38,7 @@ struct PixelBlocking {
           x_aligned(request.x_aligned),
           half(half_kernels<T>(request)),
           in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
+          strays(!request.x_pixels_dense && !request.y_in_rows),
           keeps_sums(!request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, multiplier.block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
@@ -56,6 +57,7 @@ struct PixelBlocking {
     const bool x_aligned;
     const HalfKernels<T>* const half;  // of x, y and the residual; or null
     const bool in_place;               // the image itself is the region matrix
+    const bool strays;                 // neighbouring pixels are apart, as where channels are innermost
     const bool keeps_sums;             // until they are finished, because y has no rows of pixels to hold them
     const std::int64_t block;          // of depth
     const std::int64_t ring;           // padded channels that are kept at a time
@@ -90,8 +92,9 @@ struct PixelBlocking {
         const double packed = packing == Packing::all ? pixels : pixels * crossing_share(shape, box, kernels.lanes);
         const double sums = keeps_sums ? pixels * double(rows) : 0,
                      kept = keeps_sums ? pixels * double(sum_rows(rows)) : 0;
-        return {tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
-                         blocks * (cost::pixel_tile + cost::store * tile_rows * tile_vectors)) +
+        return {(strays ? cost::stray * (channels * padded.elements + sums) : 0) +
+                    tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
+                             blocks * (cost::pixel_tile + cost::store * tile_rows * tile_vectors)) +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::pack * packed * depth +
                     cost::weights(double(rows) * depth,
