@@ -48,7 +48,7 @@ struct ChannelProduct {
     T* sums;                   // one row of vectors · lanes channels for each pixel,
     Extent sums_step;          // so many elements from one pixel to the next, along each axis
     bool accumulate;           // sums holds those of the earlier blocks
-    const T* ahead = nullptr;  // the panel's next block, if it should come into a cache meanwhile; or null
+    const T* ahead = nullptr;  // weights that are multiplied next, which come into a cache meanwhile; or null
 };
 
 /// sums = pixels · panel, or sums + that.
