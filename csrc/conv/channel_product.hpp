@@ -115,8 +115,8 @@ class ChannelTask {
         });
     }
 
-    /// The packed weights that are multiplied after those of the panel at `row`: of the next panel, or of the first one at
-    /// the next depths; or null.
+    /// The packed weights that are multiplied after those of the panel at `row`: of the next panel, or of the first one
+    /// at the next depths; or null.
     const T* weights_after(std::int64_t row, std::int64_t depth, std::int64_t length) const {
         if (workspace_.panel) return nullptr;
         const bool last = row + blocking_.panels.width >= task_.rows;
