@@ -37,12 +37,17 @@ function(flatconv_export_only_static target symbols)
     set_property(SOURCE ${source} APPEND PROPERTY OBJECT_DEPENDS ${symbols})
     # objcopy cannot make a unique symbol local.
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
+    string(CONCAT names_to_leave_out
+      "--strip-unneeded-symbol=\"*\" --keep-symbols=\"${symbols}\" "
+      "--keep-symbol=\"*_tile*\" --keep-symbol=\"*convolve_*\""
+    )
     set(CMAKE_CXX_CREATE_STATIC_LIBRARY
       "<CMAKE_CXX_COMPILER> ${CMAKE_CXX_FLAGS} -r -nostdlib -Wl,--force-group-allocation -o <TARGET>.o <OBJECTS>"
       "\"${CMAKE_OBJCOPY}\" --wildcard --keep-global-symbols=\"${symbols}\" <TARGET>.o"
       # The names of what is local now are a twelfth of the library: those of the innermost loops stay, for profilers, and
-      # so does debugging information where there is any.
-      "\"${CMAKE_OBJCOPY}\" --wildcard --discard-all --keep-symbol=\"*_tile*\" --keep-symbol=\"*convolve_*\" <TARGET>.o"
+      # so does debugging information where there is any. (At --discard-all, LLVM's objcopy fails where a relocation names
+      # what is local.)
+      "\"${CMAKE_OBJCOPY}\" --wildcard ${names_to_leave_out} <TARGET>.o"
       "\"${CMAKE_COMMAND}\" -E rm -f <TARGET>"
       "\"${CMAKE_AR}\" qc <TARGET> <TARGET>.o"
       "\"${CMAKE_RANLIB}\" <TARGET>"
