@@ -1,5 +1,6 @@
 """Channels convolved each for itself, with the image read where it lies: bits of the reference at all edges."""
 
+import ml_dtypes
 import numpy as np
 import oracles
 import pytest
@@ -10,6 +11,7 @@ pytestmark = pytest.mark.usefixtures("split_work")
 # Size and stride: convolves_images in csrc/kernels/channelwise_arguments.hpp.
 KERNELS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))
 PADDINGS = (0, 1, 3, ((0, 4), (5, 0)), ((2, 0), (0, 9)))
+DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)
 
 
 def assert_same_bits(x, weight, bias, **arguments):
@@ -39,10 +41,10 @@ def test_every_width(isa, rng, dtype, size, stride):
         assert_same_bits(x, weight, bias, stride=stride, padding=size // 2)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "stride"), KERNELS)
 def test_edges_and_epilogues(isa, rng, dtype, size, stride):
-    for rows, cols in ((1, 1), (2, 3), (9, 15), (40, 16), (10, 17), (3, 133), (35, 65)):
+    for rows, cols in ((1, 1), (2, 3), (9, 15), (40, 16), (10, 17), (3, 133), (35, 65), (7, 230), (19, 257)):
         for padding in PADDINGS:
             x, weight, bias = layer(rng, dtype, size, rows, cols)
             if not fits(x, size, padding):
@@ -56,12 +58,29 @@ def test_edges_and_epilogues(isa, rng, dtype, size, stride):
                 assert_same_bits(x, weight, bias, activation=activation, residual=added, **geometry)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [3, 5])
+def test_wide_images(isa, rng, dtype, size):
+    """Rows at a time, from the first that meet the image alone to the last."""
+    for rows in range(1, 14):
+        for padding in (0, 1, ((3, 2), (2, 9))):
+            x, weight, bias = layer(rng, dtype, size, rows, 224 + 5 * rows)
+            if fits(x, size, padding):
+                assert_same_bits(x, weight, bias, padding=padding)
+
+
 def test_infinite_weights_meet_padded_zeros(isa):
     x, weight = np.ones((1, 1, 8, 20), np.float32), np.ones((1, 1, 3, 3), np.float32)
     weight[0, 0, 0, 1] = np.inf
     y = conv2d(x, weight, padding=1, algorithm="direct")[0, 0]
     assert np.isnan(y[0]).all()  # the row above is padding
     assert (y[1:] == np.inf).all()
+
+
+def test_halves_that_lie_anywhere(isa, rng):
+    x, weight, bias = layer(rng, np.float16, 3, 40, 90)
+    for view in (x[..., ::2], x[..., ::-1, :], x.transpose(0, 1, 3, 2)):
+        assert_same_bits(view, weight, bias, padding=1)
 
 
 def test_the_image_is_read_where_it_lies():

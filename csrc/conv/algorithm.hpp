@@ -40,6 +40,7 @@ struct PlanRequest {
     bool x_aligned;       // x's real numbers are aligned, and whole ones apart
     bool x_pixels_dense;  // and all pixels of a channel are consecutive elements
     bool y_in_rows;       // the same of y, and of the residual if there is one
+    bool halves_dense;    // x and y hold halves, and all pixels of a channel are consecutive ones
 };
 
 /// How the arrays are read and written where they hold halves; else null. Then they hold T.

@@ -56,7 +56,11 @@ bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes
 /// What the plan may know of the arrays: not where they are, but how they can be read.
 void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanRequest& request) {
     if (arrays.packed) request.weights = WeightForm::packed;
-    if (is_half(request.dtype)) return;
+    if (is_half(request.dtype)) {
+        request.halves_dense = is_dense(sizes.first.spatial, arrays.x.byte_strides, half_bytes) &&
+                               is_dense(sizes.result.spatial, arrays.y.byte_strides, half_bytes);
+        return;
+    }
     const std::int64_t bytes = element_bytes(request.dtype);
     const bool real = request.shape.parts == 1;
     if (!arrays.packed && real) {
@@ -102,6 +106,7 @@ Status describe(Task task, const ConvProblem& problem, const Options& options, P
     const ConvShape& shape = request.shape;
     request.x_aligned = as_they_lie;
     request.x_pixels_dense = request.y_in_rows = as_they_lie && shape.parts == 1;
+    request.halves_dense = !as_they_lie;
     const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
                         double(std::max<std::int64_t>(shape.depth, 1));
     request.threads = threads_for(options, work);

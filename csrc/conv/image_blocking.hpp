@@ -15,19 +15,24 @@ struct ImageBlocking {
     explicit ImageBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
           shape(request.shape),
-          bands(plan(request.threads)),
+          half(half_kernels<T>(request)),
+          bands(plan(request)),
           groups_per_task(groups_at_once(shape, bands, work(bands.box[1]), request.threads)),
           channels_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box[1])))),
           participants(int(std::min<std::int64_t>(request.participants, tasks()))) {}
 
     const Kernels<T>& kernels;
     const ConvShape shape;
-    const BandPlan bands;  // of one group
+    const HalfKernels<T>* const half;  // of x, y and the residual; or null
+    const BandPlan bands;              // of one group
     const std::int64_t groups_per_task;
     const std::int64_t channels_per_poll;  // a question to the application is not free, and a channel may be quick
     const int participants;
 
     double cycles() const { return bands.cycles; }
+
+    /// Rows of the padded image that the kernel meets in so many rows of the output.
+    std::int64_t reach(std::int64_t rows) const { return (rows - 1) * shape.stride[1] + shape.kernel[1]; }
 
     std::int64_t group_parts() const { return ceil_div(shape.groups, groups_per_task); }
     std::int64_t tasks() const { return shape.batch * bands.boxes() * group_parts(); }
@@ -39,23 +44,36 @@ struct ImageBlocking {
         const bool alone = shape.in_channels == 1 && shape.out_channels == 1;
         const bool square = shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 &&
                             shape.dilation[2] == 1 && !shape.mirrored && convolves_images<T>(size, stride);
-        const bool in_place = request.x_pixels_dense && request.y_in_rows && shape.padding_mode == PaddingMode::zeros;
+        const bool in_rows = (request.x_pixels_dense && request.y_in_rows) || request.halves_dense;
         const bool meets_image =
             shape.pad_before[2] < size && (shape.output[2] - 1) * stride - shape.pad_before[2] < shape.input[2];
-        const std::int64_t pixels = shape.input[1] * shape.input[2] + shape.pixels;
-        return kernels_of<T>(*request.kernels).convolve_image && flat && alone && square && in_place && meets_image &&
-               pixels * std::int64_t(sizeof(T)) <= most_bytes;
+        const bool fits = !half_kernels<T>(request) || fitting_rows(request) >= 1;
+        return kernels_of<T>(*request.kernels).convolve_image && flat && alone && square && in_rows &&
+               shape.padding_mode == PaddingMode::zeros && meets_image && fits;
     }
 
   private:
-    /// Of a channel, read and written. Strips of wider images leave the second-level cache before the next one comes.
-    static constexpr std::int64_t most_bytes = 512 * 1024;
+    /// Of a box, read and written, so that a second pass over it finds it in the second-level cache.
+    static constexpr std::int64_t most_bytes = 128 * 1024;
     static constexpr std::int64_t least_rows = 16;  // of a box, which meets rows of its neighbours
 
-    BandPlan plan(int threads) const {
+    /// Rows of a box; less than one where not even that fits.
+    static std::int64_t fitting_rows(const PlanRequest& request) {
+        const ConvShape& shape = request.shape;
+        const double input = double(shape.input[2]), stride = double(shape.stride[1]);
+        const double shared = input * (double(shape.kernel[1]) - stride);
+        const double elements = double(std::min(most_bytes, request.band_bytes)) / double(sizeof(T));
+        return std::int64_t((elements - shared) / (input * stride + double(shape.output[2])));
+    }
+
+    BandPlan plan(const PlanRequest& request) const {
+        const int threads = request.threads;
         const std::int64_t channels = shape.batch * shape.groups, wanted = threads == 1 ? 1 : 4 * threads;
-        const std::int64_t parts =
+        const std::int64_t rows = fitting_rows(request);
+        const std::int64_t sharing =
             std::clamp<std::int64_t>(ceil_div(wanted, channels), 1, ceil_div(shape.output[1], least_rows));
+        const std::int64_t parts =
+            std::max(sharing, ceil_div(shape.output[1], half ? rows : std::max(rows, least_rows)));
         BandPlan plan{};
         plan.box = {1, ceil_div(shape.output[1], parts), shape.output[2]};
         plan.counts = {1, ceil_div(shape.output[1], plan.box[1]), 1};
@@ -73,14 +91,25 @@ struct ImageBlocking {
         const double taps = double(size * size), strips = double(ceil_div(vectors, size > 3 ? 2 : 4));
         const double each = double(vectors) / strips;
         const double row = std::max(taps * each, 6 * double(size)) + (stride > 1 ? 10 * each : 0) + taps / 4 + 8;
-        return strips * row * double(rows + (size - 1) / stride) + 60;
+        // Halves are converted on both ways.
+        const double converted = half ? double(rows) * double(shape.input[2] * stride + shape.output[2]) : 0;
+        return strips * row * double(rows + (size - 1) / stride) + 2 * converted / kernels.lanes + 60;
     }
 };
 
-/// Nothing is kept.
+/// The memory of one participant: halves of a box as they are computed with, or nothing.
 template <typename T>
 struct ImageWorkspace {
-    ImageWorkspace(const ImageBlocking<T>&, Carver&) {}
+    T* x = nullptr;
+    T* y = nullptr;
+
+    ImageWorkspace(const ImageBlocking<T>& blocking, Carver& carver) {
+        if (!blocking.half) return;
+        const std::int64_t rows = blocking.bands.box[1];
+        x = carver.take<T>(
+            std::size_t(std::min(blocking.shape.input[1], blocking.reach(rows)) * blocking.shape.input[2]));
+        y = carver.take<T>(std::size_t(rows * blocking.shape.output[2]));
+    }
     void prepare(const ImageBlocking<T>&) const {}
 };
 

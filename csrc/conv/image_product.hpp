@@ -13,11 +13,12 @@ template <typename T>
 class ImageTask {
   public:
     ImageTask(const ImageBlocking<T>& blocking, const ConvArrays& arrays, const Operands<T>& operands,
-              const ImageWorkspace<T>&, std::int64_t index)
+              const ImageWorkspace<T>& workspace, std::int64_t index)
         : blocking_(blocking),
           shape_(blocking.shape),
           arrays_(arrays),
           operands_(operands),
+          workspace_(workspace),
           first_group_(index % blocking.group_parts() * blocking.groups_per_task),
           image_(index / blocking.group_parts() % shape_.batch),
           box_(blocking.bands.at(shape_, index / blocking.group_parts() / shape_.batch)) {}
@@ -34,9 +35,19 @@ class ImageTask {
         channel.y_row_stride = channel.residual_row_stride = std::ptrdiff_t(shape_.output[2]);
         channel.rows = box_.size[1];
         channel.cols = box_.size[2];
+        // Of the image, where only the rows that the box meets are widened.
+        const std::int64_t first_met = std::clamp<std::int64_t>(channel.first_row, 0, shape_.input[1]);
+        if (blocking_.half) {
+            const std::int64_t end_met = channel.first_row + blocking_.reach(box_.size[1]);
+            channel.x = workspace_.x;
+            channel.x_rows = std::max<std::int64_t>(0, std::min(shape_.input[1], end_met) - first_met);
+            channel.first_row -= first_met;
+            channel.y = workspace_.y;
+        }
         const std::int64_t end = std::min(shape_.groups, first_group_ + blocking_.groups_per_task);
         const BandTask task(box_, image_, first_group_, end - first_group_);
-        const OutputBand<T> y(shape_, task, arrays_, operands_.bias + first_group_, operands_.activation, nullptr);
+        const OutputBand<T> y(shape_, task, arrays_, operands_.bias + first_group_, operands_.activation,
+                              blocking_.half);
         constexpr T infinity = std::numeric_limits<T>::infinity();
         const Epilogue<T> shared = y.epilogue(0, 0);
         const bool clamps = shared.clamps && !shared.residual;
@@ -45,25 +56,41 @@ class ImageTask {
         for (std::int64_t group = first_group_; group < end; ++group) {
             if ((group - first_group_ + 1) % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
             const Epilogue<T> epilogue = y.epilogue(group - first_group_, 0);
-            channel.x = channel_of(group);
             channel.weights = operands_.weights.data + group * operands_.weights.stride;
-            channel.y = y.row(group - first_group_);
             channel.epilogue = &epilogue;
-            blocking_.kernels.convolve_image(channel);
+            if (blocking_.half) {
+                widen_rows(group, first_met, channel.x_rows);
+                blocking_.kernels.convolve_image(channel);
+                y.store_rows(blocking_.kernels, group - first_group_, 1, workspace_.y, 0, channel.y_row_stride);
+            } else {
+                channel.x = reinterpret_cast<const T*>(channel_of(group));
+                channel.y = y.row(group - first_group_);
+                blocking_.kernels.convolve_image(channel);
+            }
         }
     }
 
   private:
-    const T* channel_of(std::int64_t group) const {
+    const std::byte* channel_of(std::int64_t group) const {
         const ByteStrides& strides = arrays_.x.byte_strides;
-        return reinterpret_cast<const T*>(static_cast<const std::byte*>(arrays_.x.data) + image_ * strides[0] +
-                                          group * strides[1]);
+        return static_cast<const std::byte*>(arrays_.x.data) + image_ * strides[0] + group * strides[1];
+    }
+
+    void widen_rows(std::int64_t group, std::int64_t first, std::int64_t rows) const {
+        const ByteStrides& strides = arrays_.x.byte_strides;
+        const std::int64_t cols = shape_.input[2];
+        const std::byte* const from = channel_of(group) + first * strides[3];
+        // As one row where they follow each other.
+        const bool joined = strides[3] == cols * strides[4];
+        blocking_.half->widen({from, strides[3], strides[4], joined ? 1 : rows, joined ? rows * cols : cols,
+                               workspace_.x, std::ptrdiff_t(cols)});
     }
 
     const ImageBlocking<T>& blocking_;
     const ConvShape& shape_;
     const ConvArrays& arrays_;
     const Operands<T>& operands_;
+    const ImageWorkspace<T>& workspace_;
     const std::int64_t first_group_;
     const std::int64_t image_;
     const PixelBox box_;

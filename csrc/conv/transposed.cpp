@@ -95,6 +95,7 @@ class TransposedPlan final : public ConvPlan {
     Status plan_phases(PlanRequest part, Algorithm wanted, std::size_t workspace_limit) {
         // Outputs of a phase lie a stride apart.
         part.y_in_rows = part.y_in_rows && shape_.stride == Extent{1, 1, 1};
+        part.halves_dense = part.halves_dense && shape_.stride == Extent{1, 1, 1};
         if (!phases_cover_output(shape_)) {
             part.shape = sums_of_nothing();
             if (Status status = choose(part, wanted, workspace_limit, nothing_); !status) return status;

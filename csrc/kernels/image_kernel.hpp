@@ -171,6 +171,103 @@ void convolve_strips(const ImageConvolution<typename Isa::Scalar>& image) {
     }
 }
 
+/// Images of so many columns or more are walked by rows, which the machine fetches ahead, unlike strips.
+template <typename Isa>
+constexpr int64_t wide = 14 * Isa::lanes;
+
+/// Rows of sums at a time; or 0, where there are strips alone.
+template <typename Isa, int Size, int Stride>
+constexpr int rows_at_once = Size <= 5 && Stride == 1 && Isa::masks_loads && Isa::registers >= 32 ? 4 : 0;
+
+/// Some rows of sums from left to right, whose kernels meet no rows above or below the image.
+///
+/// Each row of the image is loaded once for all of them, a vector ahead of the sums, and shifted as in strips. The rows
+/// that the next ones meet first are fetched meanwhile.
+template <typename Isa, int Size>
+void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t row) {
+    using Scalar = typename Isa::Scalar;
+    using Vector = typename Isa::Vector;
+    constexpr int lanes = Isa::lanes, rows = rows_at_once<Isa, Size, 1>, met = rows + Size - 1;
+    constexpr bool keeps_weights = rows + met + Size * Size + 6 < Isa::registers;
+    static_assert(Size <= lanes, "");
+
+    Vector kept[keeps_weights ? Size * Size : 1];
+    if constexpr (keeps_weights) {
+        unroll<Size * Size>([&](auto k) { kept[k.value] = Isa::broadcast(image.weights + k.value); });
+    }
+    const Scalar* x = image.x + (image.first_row + row) * image.x_row_stride + image.first_col;
+    Scalar* y = image.y + row * image.y_row_stride;
+    Vector loaded[met];
+    const auto inside = [&](int64_t col) __attribute__((always_inline)) {
+        return lanes_between<Isa>(-image.first_col - col, image.x_cols - image.first_col - col);
+    };
+    typename Isa::Lanes some = inside(0);
+    unroll<met>([&](auto m) { loaded[m.value] = load_between<Isa>(x + m.value * image.x_row_stride, some); });
+    for (int64_t left = image.cols; left > 0; left -= lanes) {
+        x += lanes;
+        some = inside(image.cols - left + lanes);
+        Vector sums[rows];
+        unroll<rows>([&](auto r) { sums[r.value] = Isa::zero(); });
+        unroll<met>([&](auto m) {
+            constexpr int row_met = decltype(m)::value;
+            const Scalar* const from = x + row_met * image.x_row_stride;
+            if constexpr (row_met >= met - rows) __builtin_prefetch(from + rows * image.x_row_stride + lanes);
+            const Vector low = loaded[row_met], high = load_between<Isa>(from, some);
+            loaded[row_met] = high;
+            unroll<Size>([&](auto k) {
+                constexpr int column = decltype(k)::value;
+                Vector shifted = low;
+                if constexpr (column > 0) shifted = Isa::template align<column>(low, high);
+                unroll<rows>([&](auto r) {
+                    constexpr int kernel_row = row_met - decltype(r)::value;
+                    if constexpr (kernel_row >= 0 && kernel_row < Size) {
+                        constexpr int tap = kernel_row * Size + column;
+                        const Vector weight =
+                            keeps_weights ? kept[keeps_weights ? tap : 0] : Isa::broadcast(image.weights + tap);
+                        sums[r.value] = Isa::fma(weight, shifted, sums[r.value]);
+                    }
+                });
+            });
+        });
+        const Vector bias = Isa::broadcast(image.epilogue->bias);
+        const Vector low = Isa::broadcast(&image.low), high = Isa::broadcast(&image.high);
+        unroll<rows>([&](auto r) {
+            Scalar* const to = y + r.value * image.y_row_stride;
+            const Vector sum = Isa::min(high, Isa::max(low, Isa::add(sums[r.value], bias)));
+            if (left >= lanes) {
+                Isa::store(to, sum);
+            } else {
+                Isa::store_first(to, sum, int(left));
+            }
+        });
+        y += lanes;
+    }
+}
+
+/// What convolve_strips does, for wide images.
+template <typename Isa, int Size>
+void convolve_wide(const ImageConvolution<typename Isa::Scalar>& image) {
+    constexpr int at_once = rows_at_once<Isa, Size, 1>;
+    const auto within = [&](int64_t row) { return row < 0 ? 0 : row > image.rows ? image.rows : row; };
+    // Rows of sums from `first` to `end` meet rows of the image alone.
+    int64_t first = within(-image.first_row), end = within(image.x_rows - image.first_row - (Size - 1));
+    if (end - first < at_once) first = end = image.rows;
+    const auto strips = [&](int64_t begin, int64_t behind) {
+        if (begin == behind) return;
+        ImageConvolution<typename Isa::Scalar> part = image;
+        part.first_row += begin;
+        part.y += begin * image.y_row_stride;
+        part.rows = behind - begin;
+        convolve_strips<Isa, Size, 1>(part);
+    };
+    strips(0, first);
+    // The last ones may be computed twice.
+    for (int64_t row = first; row < end; row += at_once) {
+        convolve_rows<Isa, Size>(image, row < end - at_once ? row : end - at_once);
+    }
+    strips(end, image.rows);
+}
+
 /// What follows the bias, for sums that are stored.
 template <typename Isa>
 void add_residual(const ImageConvolution<typename Isa::Scalar>& image) {
@@ -195,7 +292,11 @@ void add_residual(const ImageConvolution<typename Isa::Scalar>& image) {
 template <typename Isa, int Size, int Stride>
 FLATCONV_INLINE void convolve_strips_if(const ImageConvolution<typename Isa::Scalar>& image) {
     if constexpr (convolves_images<typename Isa::Scalar>(Size, Stride)) {
-        if (image.size == Size && image.stride == Stride) convolve_strips<Isa, Size, Stride>(image);
+        if (image.size != Size || image.stride != Stride) return;
+        if constexpr (rows_at_once<Isa, Size, Stride> > 0) {
+            if (image.cols >= wide<Isa>) return convolve_wide<Isa, Size>(image);
+        }
+        convolve_strips<Isa, Size, Stride>(image);
     }
 }
 
