@@ -87,3 +87,11 @@ def test_which_elements_share_memory(axes, dtype):
     first_bytes = sorted(sum(map(np.multiply, index, strides)) for index in np.ndindex(*shape))
     share = any(after - before < view.itemsize for before, after in itertools.pairwise(first_bytes))
     assert overlaps_itself(view) == share
+
+
+def test_large_results_start_on_a_cache_line():
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((2, 4, 64, 64)), rng.standard_normal((3, 4, 1, 1))
+    for dtype in (np.float32, np.float64):
+        results = [conv2d(x.astype(dtype), weight.astype(dtype)) for _ in range(4)]
+        assert all(y.ctypes.data % 64 == 0 and y.flags.c_contiguous and y.flags.writeable for y in results)
