@@ -229,3 +229,15 @@ def test_plain_and_single_images_have_residuals(isa, rng):
     for image, kernel in ((x[0], weight), (x[0, 0], weight[0, 0])):
         y = conv2d(image, kernel, padding=1, residual=image, activation="relu")
         oracles.assert_same_bits(y, oracles.finished(conv2d(image, kernel, padding=1), image, "relu"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_larger_than_the_caches(isa, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 256, 128)).astype(dtype)
+    weight = rng.standard_normal((65, 3, 1, 1)).astype(dtype)
+    residual = rng.standard_normal((65, 256, 128)).astype(dtype)
+    finish = {"residual": residual, "activation": ("clip", -1, 1)}
+    y = conv2d(x, weight, **finish, algorithm="channels", threads=2)
+    assert y.nbytes > 8 << 20
+    oracles.assert_same_bits(y, reference(x, weight, **finish))

@@ -125,7 +125,7 @@ class OutputBand {
         const std::int64_t pixels = box_.pixels();
         const Epilogue<T> part = epilogue(row, 0);
         if (in_rows) {
-            kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part});
+            kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part, passes_caches()});
         } else if (has_channels_innermost()) {
             if (half_) {
                 store_pixels(kernels, sums, sums_stride, row, rows);
@@ -236,6 +236,16 @@ class OutputBand {
     }
 
   private:
+    /// Whether rows go straight to memory: where y is so large that its beginning has left the nearer caches before its
+    /// end is written, to fetch its lines first, only to overwrite them, would take as long as to write them.
+    bool passes_caches() const {
+        const double bytes =
+            double(shape_.batch * shape_.groups * shape_.out_channels) * double(shape_.pixels * sizeof(T));
+        return bytes >= 8 * double(second_level_cache) && epilogue_.curve == Curve::none &&
+               reinterpret_cast<std::uintptr_t>(row(0)) % cache_line == 0 &&
+               y_strides_[1] % std::int64_t(cache_line) == 0;
+    }
+
     static constexpr std::int64_t most_added = 256;  // of the residual at a time
 
     /// Adds a line of the residual's halves to sums that have their bias, and applies the activation.

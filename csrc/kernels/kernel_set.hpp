@@ -101,6 +101,7 @@ struct Transposition {
     T* to;
     ptrdiff_t to_stride;
     const Epilogue<T>* epilogue;  // rows of `to` are output channels; or null
+    bool passes_caches = false;   // `to`, whose rows are whole lines of the caches, is written straight to memory
 };
 
 /// Rows that become one: to[c * count + k] = from[k][c]. All end where `cols` is rounded up to vectors.

@@ -14,6 +14,7 @@
 //     load_masked(const Scalar*, Lanes)             zeros in all other lanes; where masks_loads
 //     sub(a, b), mul(a, b), div(a, b)
 //     select_less(a, b, x, y)                       x where a < b, else y, also where either is a NaN
+//     stream(Scalar*, Vector), finish_streams()     past the caches, to a line; where a vector is one
 //     raise(a, n)                                   a · 2^n, of numbers that stay normal: the last bits of n's
 //                                                   significand are added to the exponent
 //

@@ -78,6 +78,10 @@ FLATCONV_INLINE void shuffle(typename Isa::Vector (&v)[Count]) {
     }
 }
 
+/// Whether a vector is a whole line of the caches: then it may be written without them.
+template <typename Isa>
+constexpr bool writes_lines = Isa::lanes * sizeof(typename Isa::Scalar) == 64;
+
 template <typename Isa, bool Whole>
 FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& t, int64_t row, int64_t col) {
     using Scalar = typename Isa::Scalar;
@@ -107,6 +111,9 @@ FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& 
         }
         Scalar* to = t.to + channel * t.to_stride + row;
         if (rows == lanes) {
+            if constexpr (Whole && writes_lines<Isa>) {
+                if (t.passes_caches) return Isa::stream(to, out);
+            }
             Isa::store(to, out);
         } else {
             Isa::store_first(to, out, rows);
@@ -169,6 +176,9 @@ void transpose(const Transposition<typename Isa::Scalar>& t) {
         for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, col);
         const int64_t done = t.cols - col < Isa::lanes ? t.cols - col : Isa::lanes;
         bend_stored<Isa>(t.epilogue, t.to + col * t.to_stride, t.to_stride, done, t.rows);
+    }
+    if constexpr (writes_lines<Isa>) {
+        if (t.passes_caches) Isa::finish_streams();
     }
 }
 
