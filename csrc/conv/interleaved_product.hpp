@@ -84,7 +84,7 @@ class InterleavedTask {
         for (std::int64_t c = 0; c < shape_.in_channels; ++c) {
             const std::int64_t of_all = task_.group * shape_.in_channels + c;
             padding.pad(image + shape_.channel_at(arrays_.x.byte_strides[1], of_all, sizeof(T)),
-                        workspace_.pixels + c * blocking_.pixel_stride, !inside);
+                        workspace_.pixels + c * blocking_.pixel_stride, !inside, c);
         }
     }
 

@@ -164,11 +164,16 @@ struct TransposedBlocking {
         return std::min(all_end_together ? most : 2 * most, shape.in_channels);
     }
 
+    /// Pixels that a box of the output reads along each axis, wherever it lies: where boxes are as wide as the axis, or
+    /// begin at multiples of the stride, as many as the first one.
     static Extent most_pixels(const ConvShape& shape, const Extent& box) {
         Extent size;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-            const std::int64_t reach = (shape.kernel[axis] - 1) * shape.dilation[axis];
-            size[axis] = (std::min(box[axis], shape.output[axis]) - 1 + reach) / shape.stride[axis] + 1;
+            const std::int64_t reach = (shape.kernel[axis] - 1) * shape.dilation[axis], stride = shape.stride[axis];
+            const std::int64_t pad = shape.pad_before[axis], length = std::min(box[axis], shape.output[axis]);
+            size[axis] = length == shape.output[axis] || length % stride == 0
+                             ? floor_div(length - 1 + pad, stride) + floor_div(reach - pad, stride) + 1
+                             : (length - 1 + reach) / stride + 1;
         }
         return size;
     }

@@ -71,7 +71,7 @@ class TransposedTask {
             for (; channel < end; ++channel) {
                 const std::int64_t of_all = task_.group * shape_.in_channels + channel;
                 padding.pad(image_ + shape_.channel_at(arrays_.x.byte_strides[1], of_all, sizeof(T)),
-                            pixels.at(channel), false);
+                            pixels.at(channel), false, channel);
             }
         };
         std::fill_n(workspace_.pixels, blocking_.pixel_window * blocking_.pixel_stride, T(0));
