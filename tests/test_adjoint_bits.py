@@ -135,6 +135,27 @@ def test_blocks_of_phases_that_end_at_different_channels(isa, rng, kernel, strid
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("inner", "outer"), [(1, 1), (1, 2), (4, 4), (3, 2), (8, 1), (9, 2)])
+def test_weight_gradients_of_small_groups(isa, rng, dtype, inner, outer):
+    """Boxes at every border of the image and between, of several images; groups that end within a vector."""
+    groups = 11
+    for size, stride, padding, mode in [(40, 1, 1, "zeros"), (75, 2, 1, "zeros"), (20, 1, 2, "reflect")]:
+        x, shape = normal(rng, dtype, 2, groups * inner, size, size + 3), (groups * outer, inner, 3, 3)
+        geometry = {"stride": stride, "padding": padding, "padding_mode": mode, "groups": groups}
+        grad_y = conv2d(x, normal(rng, dtype, *shape), **geometry)
+        expected = grad.conv2d_weight(x, shape, grad_y, **geometry, algorithm="reference")
+        for given_x in (x, READABLE["channels_last"](x)):
+            assert_same_bits_everywhere(
+                lambda x=given_x, shape=shape, grad_y=grad_y, geometry=geometry, **run: grad.conv2d_weight(
+                    x, shape, grad_y, **geometry, **run
+                ),
+                expected,
+                ("auto",),
+                (1, 3),
+            )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weight_gradients_of_many_rows_and_columns(isa, rng, dtype):
     """Parts, panels and blocks are cut within channels, within kernels, and across images."""
     for channels, out_channels, size, batch in [(70, 300, 5, 17), (200, 9, 9, 5), (3, 65, 40, 1), (1, 1, 20, 3)]:

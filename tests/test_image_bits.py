@@ -4,12 +4,13 @@ import ml_dtypes
 import numpy as np
 import oracles
 import pytest
-from flatconv import conv2d, pack
+from flatconv import conv2d, conv_transpose2d, grad, pack, pack_transpose
 
 pytestmark = pytest.mark.usefixtures("split_work")
 
 # Size and stride: convolves_images in csrc/kernels/channelwise_arguments.hpp.
 KERNELS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))
+TRANSPOSED_STRIDES = (1, 2)  # of 3×3 kernels of float32: transposes_images, there
 PADDINGS = (0, 1, 3, ((0, 4), (5, 0)), ((2, 0), (0, 9)))
 DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)
 
@@ -83,6 +84,56 @@ def test_halves_that_lie_anywhere(isa, rng):
         assert_same_bits(view, weight, bias, padding=1)
 
 
+@pytest.mark.parametrize("stride", TRANSPOSED_STRIDES)
+def test_transpose_of_every_width(isa, rng, stride):
+    for cols in range(3, 140):
+        for padding in (1, ((0, 1), (0, 1))):
+            x, weight, _ = layer(rng, np.float32, 3, 7, cols)
+            geometry = {"stride": stride, "padding": padding, "groups": 3}
+            dy = rng.standard_normal(conv2d(x, weight, **geometry).shape).astype(np.float32)
+            assert_same_input_gradient(x.shape, weight, dy, geometry)
+
+
+@pytest.mark.parametrize("stride", TRANSPOSED_STRIDES)
+def test_edges_of_transposes(isa, rng, stride):
+    for rows, cols in ((1, 1), (2, 3), (9, 15), (40, 16), (10, 17), (3, 133), (67, 65)):
+        for padding in PADDINGS:
+            x, weight, _ = layer(rng, np.float32, 3, rows, cols)
+            if not fits(x, 3, padding):
+                continue
+            weight[1, 0, 2, 0] = np.inf  # meets real zeros around the image
+            geometry = {"stride": stride, "padding": padding, "groups": 3}
+            dy = rng.standard_normal(conv2d(x, weight, **geometry).shape).astype(np.float32)
+            assert_same_input_gradient(x.shape, weight, dy, geometry)
+
+
+def assert_same_input_gradient(x_shape, weight, dy, geometry):
+    expected = grad.conv2d_input(x_shape, weight, dy, algorithm="reference", threads=1, **geometry)
+    for threads in (1, 3):
+        out = np.full(expected.shape, np.nan, expected.dtype)
+        grad.conv2d_input(x_shape, weight, dy, algorithm="direct", threads=threads, out=out, **geometry)
+        oracles.assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("stride", TRANSPOSED_STRIDES)
+@pytest.mark.parametrize("activation", [None, "relu6", "silu"])
+def test_epilogues_of_transposes(isa, rng, stride, activation):
+    """Also with packed weights, which lie phase by phase."""
+    for output_padding in range(stride):
+        x, weight, bias = layer(rng, np.float32, 3, 11, 37)
+        arguments = (stride, 1, output_padding, 3)
+        packed = pack_transpose(weight, bias, *arguments, activation=activation)
+        for added in (None, rng.standard_normal(packed(x).shape).astype(np.float32)):
+            expected = conv_transpose2d(
+                x, weight, bias, *arguments, activation=activation, residual=added, algorithm="reference"
+            )
+            plain = conv_transpose2d(
+                x, weight, bias, *arguments, activation=activation, residual=added, algorithm="direct"
+            )
+            oracles.assert_same_bits(plain, expected)
+            oracles.assert_same_bits(packed(x, residual=added), expected)
+
+
 def test_the_image_is_read_where_it_lies():
     """These layers need no memory of their own; another padding mode does."""
     x, weight = np.ones((1, 40, 56, 56), np.float32), np.ones((40, 1, 3, 3), np.float32)
@@ -92,3 +143,7 @@ def test_the_image_is_read_where_it_lies():
     assert image.workspace_bytes(x.shape) == 0
     bands = pack(weight, padding=1, groups=40, padding_mode="reflect")
     assert bands.workspace_bytes(x.shape) > 0
+    for stride in TRANSPOSED_STRIDES:
+        transpose = pack_transpose(weight, None, stride, 1, 0, 40)
+        assert "from the image" in transpose.explain(x.shape)
+        assert transpose.workspace_bytes(x.shape) == 0

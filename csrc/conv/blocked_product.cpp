@@ -7,7 +7,7 @@
 // lanes lie across output channels, for which the weights are packed into panels, and pixels are read one by one; where
 // groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well. `direct` is
 // for few output channels: it makes no region matrix at all, and shares each row of a band, or of the image itself,
-// among the rows of the kernel.
+// among the rows of the kernel; transposed ones of single channels, too.
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
@@ -193,6 +193,12 @@ std::unique_ptr<ConvPlan> plan_interleaved_phases(const PlanRequest& request) {
     const bool suits = computes_in_float(request.dtype) ? InterleavedBlocking<float>::suits(request)
                                                         : InterleavedBlocking<double>::suits(request);
     return suits ? make_plan<Interleaved>(request) : nullptr;
+}
+
+std::unique_ptr<ConvPlan> plan_transposed_images(const PlanRequest& request) {
+    const bool suits =
+        computes_in_float(request.dtype) ? ImageBlocking<float>::suits(request) : ImageBlocking<double>::suits(request);
+    return suits ? make_plan<FromImage>(request) : nullptr;
 }
 
 const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
+#include "conv/vector_band.hpp"
 #include "gemm/gemm.hpp"
 
 namespace flatconv {
@@ -18,19 +18,17 @@ struct ChannelwiseBlocking {
         : kernels(kernels_of<T>(*request.kernels)),
           half(half_kernels<T>(request)),
           shape(one_group(request.shape)),
-          band_shape(without_gaps(shape)),
+          band_shape(VectorBandPlan<T>::without_gaps(shape)),
           multiplier(request.shape.out_channels),
           panels(panel_sizes(weight_sizes(request.shape)), kernels),
           weights(request.weights),
-          x_aligned(request.x_aligned),
-          x_pixels_dense(request.x_pixels_dense),
-          spreads((request.x_aligned || half) && shape.padding_mode == PaddingMode::zeros),
+          spreads(VectorBandPlan<T>::can_spread(request)),
           y_in_rows(request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           bands(plan_bands(shape, {kernels.lanes, kernels.lanes},
                            std::min<std::int64_t>(request.band_bytes, most_band_bytes) / std::int64_t(sizeof(T)),
                            request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
-          layout(band_shape, band_box({{0, 0, 0}, bands.box}).size),
+          bringing(request, band_shape, band_box({{0, 0, 0}, bands.box}).size),
           vectors_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box, kernels.lanes).cycles))),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
 
@@ -43,13 +41,11 @@ struct ChannelwiseBlocking {
     const std::int64_t multiplier;  // output channels of each input channel
     const PanelLayout panels;
     const WeightForm weights;
-    const bool x_aligned;
-    const bool x_pixels_dense;
-    const bool spreads;  // pixels go from the image straight to their places in the band
+    const bool spreads;  // see VectorBandPlan
     const bool y_in_rows;
     const std::int64_t block;  // of depth
     const BandPlan bands;
-    const BandLayout layout;              // of pixels, each of which is a vector of channels
+    const VectorBandPlan<T> bringing;
     const std::int64_t vectors_per_poll;  // a question to the application is not free, and a vector may be quick
     const int participants;
 
@@ -88,13 +84,6 @@ struct ChannelwiseBlocking {
         return shape;
     }
 
-    static ConvShape without_gaps(ConvShape shape) {
-        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-            if (shape.kernel[axis] >= shape.stride[axis] && shape.dilation[axis] == 1) shape.stride[axis] = 1;
-        }
-        return shape;
-    }
-
     BandWork work(const Extent& box, std::int64_t rows) const {
         const auto pixels = double(box[0] * box[1] * box[2]), lines = double(box[0] * box[1]);
         const double blocks = double(ceil_div(shape.depth, block)), lanes = kernels.lanes;
@@ -111,27 +100,18 @@ struct ChannelwiseBlocking {
 /// The memory of one participant.
 template <typename T>
 struct ChannelwiseWorkspace {
-    ImageBlock* blocks;       // of the image in a band
-    T* band;                  // a vector of channels for each position
-    std::ptrdiff_t* targets;  // in the band, of the pixels of all blocks
-    const T** channel;        // of the image, for each lane
+    VectorBandMemory<T> vectors;
     std::ptrdiff_t* offsets;  // of each depth of the block, in the band
     T* sums;                  // a vector of channels for each pixel
     T* rows;                  // the same as rows of pixels, or null
-    T* planes;                // a padded channel for each lane, or its pixels that were halves; or null
 
-    ChannelwiseWorkspace(const ChannelwiseBlocking<T>& blocking, Carver& carver) {
+    ChannelwiseWorkspace(const ChannelwiseBlocking<T>& blocking, Carver& carver)
+        : vectors(blocking.bringing, 1, carver) {
         const auto lanes = std::size_t(blocking.kernels.lanes);
-        const auto positions = std::size_t(blocking.layout.channel_length());
         const auto pixels = std::size_t(blocking.bands.box[0] * blocking.bands.box[1] * blocking.bands.box[2]);
-        blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
-        band = carver.take<T>(lanes * positions);
-        targets = carver.take<std::ptrdiff_t>(positions);
-        channel = carver.take<const T*>(lanes);
         offsets = carver.take<std::ptrdiff_t>(std::size_t(blocking.block));
         sums = carver.take<T>(lanes * pixels);
         rows = blocking.y_in_rows ? nullptr : carver.take<T>(lanes * pixels);
-        planes = blocking.spreads && !blocking.half ? nullptr : carver.take<T>(lanes * positions);
     }
 
     void prepare(const ChannelwiseBlocking<T>&) const {}

@@ -1,4 +1,5 @@
-// What the convolution of single channels, each with a kernel of its own, decides where it reads the image as it lies.
+// What the convolution of single channels, each with a kernel of its own, decides where it reads the image as it lies;
+// and its transpose.
 #ifndef FLATCONV_CONV_IMAGE_BLOCKING_HPP
 #define FLATCONV_CONV_IMAGE_BLOCKING_HPP
 
@@ -39,20 +40,28 @@ struct ImageBlocking {
 
     static bool suits(const PlanRequest& request) {
         const ConvShape& shape = request.shape;
+        const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const std::int64_t size = shape.kernel[2], stride = shape.stride[2];
         const bool flat = shape.input[0] == 1 && shape.output[0] == 1 && shape.kernel[0] == 1;
         const bool alone = shape.in_channels == 1 && shape.out_channels == 1;
-        const bool square = shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 &&
-                            shape.dilation[2] == 1 && !shape.mirrored && convolves_images<T>(size, stride);
-        const bool in_rows = (request.x_pixels_dense && request.y_in_rows) || request.halves_dense;
-        const bool meets_image =
-            shape.pad_before[2] < size && (shape.output[2] - 1) * stride - shape.pad_before[2] < shape.input[2];
+        const bool square =
+            shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 && shape.dilation[2] == 1;
+        const bool has_kernel = shape.mirrored ? kernels.transpose_image && transposes_images<T>(size, stride)
+                                               : kernels.convolve_image && convolves_images<T>(size, stride);
+        const bool in_rows = (request.x_pixels_dense && request.y_in_rows) || (request.halves_dense && !shape.mirrored);
         const bool fits = !half_kernels<T>(request) || fitting_rows(request) >= 1;
-        return kernels_of<T>(*request.kernels).convolve_image && flat && alone && square && in_rows &&
-               shape.padding_mode == PaddingMode::zeros && meets_image && fits;
+        return has_kernel && flat && alone && square && in_rows && shape.padding_mode == PaddingMode::zeros &&
+               meets_image(shape) && fits;
     }
 
   private:
+    /// Whether all but the first and the last vectors of pixels lie inside the image.
+    static bool meets_image(const ConvShape& shape) {
+        const std::int64_t size = shape.kernel[2], stride = shape.stride[2], pad = shape.pad_before[2];
+        if (!shape.mirrored) return pad < size && (shape.output[2] - 1) * stride - pad < shape.input[2];
+        return (pad + shape.output[2] - 1) / stride - (stride == 1 ? size : 1) < shape.input[2];
+    }
+
     /// Of a box, read and written, so that a second pass over it finds it in the second-level cache.
     static constexpr std::int64_t most_bytes = 128 * 1024;
     static constexpr std::int64_t least_rows = 16;  // of a box, which meets rows of its neighbours
@@ -60,7 +69,9 @@ struct ImageBlocking {
     /// Rows of a box; less than one where not even that fits.
     static std::int64_t fitting_rows(const PlanRequest& request) {
         const ConvShape& shape = request.shape;
-        const double input = double(shape.input[2]), stride = double(shape.stride[1]);
+        // Rows of the image from one row of the output to the next.
+        const double stride = shape.mirrored ? 1 / double(shape.stride[1]) : double(shape.stride[1]);
+        const double input = double(shape.input[2]);
         const double shared = input * (double(shape.kernel[1]) - stride);
         const double elements = double(std::min(most_bytes, request.band_bytes)) / double(sizeof(T));
         return std::int64_t((elements - shared) / (input * stride + double(shape.output[2])));
@@ -84,10 +95,16 @@ struct ImageBlocking {
     }
 
     /// Cycles of one box of so many rows: for each of them its multiply-adds, or the latency of those of a kernel row,
-    /// the loads of the weights, and pulling pixels apart where there is a stride.
+    /// the loads of the weights, and pulling pixels apart where there is a stride. A transpose does it all by the row
+    /// of pixels.
     double work(std::int64_t rows) const {
+        if (shape.mirrored) return work(ceil_div(rows, shape.stride[1]), shape.output[2] / shape.stride[2]);
+        return work(rows, shape.output[2]);
+    }
+
+    double work(std::int64_t rows, std::int64_t cols) const {
         const std::int64_t size = shape.kernel[2], stride = shape.stride[2];
-        const std::int64_t vectors = ceil_div(shape.output[2], kernels.lanes);
+        const std::int64_t vectors = ceil_div(cols, kernels.lanes);
         const double taps = double(size * size), strips = double(ceil_div(vectors, size > 3 ? 2 : 4));
         const double each = double(vectors) / strips;
         const double row = std::max(taps * each, 6 * double(size)) + (stride > 1 ? 10 * each : 0) + taps / 4 + 8;

@@ -28,8 +28,13 @@ class ImageTask {
         channel.x_row_stride = std::ptrdiff_t(shape_.input[2]);
         channel.x_rows = shape_.input[1];
         channel.x_cols = shape_.input[2];
-        channel.first_row = box_.first[1] * shape_.stride[1] - shape_.pad_before[1];
-        channel.first_col = box_.first[2] * shape_.stride[2] - shape_.pad_before[2];
+        if (shape_.mirrored) {
+            channel.first_row = box_.first[1] + shape_.pad_before[1];
+            channel.first_col = box_.first[2] + shape_.pad_before[2];
+        } else {
+            channel.first_row = box_.first[1] * shape_.stride[1] - shape_.pad_before[1];
+            channel.first_col = box_.first[2] * shape_.stride[2] - shape_.pad_before[2];
+        }
         channel.size = int(shape_.kernel[2]);
         channel.stride = int(shape_.stride[2]);
         channel.y_row_stride = channel.residual_row_stride = std::ptrdiff_t(shape_.output[2]);
@@ -56,7 +61,8 @@ class ImageTask {
         for (std::int64_t group = first_group_; group < end; ++group) {
             if ((group - first_group_ + 1) % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
             const Epilogue<T> epilogue = y.epilogue(group - first_group_, 0);
-            channel.weights = operands_.weights.data + group * operands_.weights.stride;
+            T gathered[most_taps];
+            channel.weights = weights_of(group, gathered);
             channel.epilogue = &epilogue;
             if (blocking_.half) {
                 widen_rows(group, first_met, channel.x_rows);
@@ -65,12 +71,29 @@ class ImageTask {
             } else {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
                 channel.y = y.row(group - first_group_);
-                blocking_.kernels.convolve_image(channel);
+                (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
             }
         }
     }
 
   private:
+    static constexpr std::int64_t most_taps = 9;  // of a transpose
+
+    /// The kernel of a group. Those of a transpose that are packed lie phase by phase.
+    const T* weights_of(std::int64_t group, T (&gathered)[most_taps]) const {
+        if (!shape_.mirrored || !arrays_.packed) return operands_.weights.data + group * operands_.weights.stride;
+        const std::int64_t size = shape_.kernel[2], stride = shape_.stride[2];
+        for (std::int64_t kh = 0; kh < size; ++kh) {
+            for (std::int64_t kw = 0; kw < size; ++kw) {
+                const PackedWeights& phase = arrays_.packed[kh % stride * stride + kw % stride];
+                const std::int64_t row_length = ceil_div(size - kw % stride, stride);
+                gathered[kh * size + kw] = reinterpret_cast<const T*>(
+                    phase.rows)[group * phase.row_stride + kh / stride * row_length + kw / stride];
+            }
+        }
+        return gathered;
+    }
+
     const std::byte* channel_of(std::int64_t group) const {
         const ByteStrides& strides = arrays_.x.byte_strides;
         return static_cast<const std::byte*>(arrays_.x.data) + image_ * strides[0] + group * strides[1];

@@ -8,10 +8,9 @@
 #include <algorithm>
 #include <string>
 
-#include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
-#include "conv/gradient_arrays.hpp"
 #include "conv/gradient_parts.hpp"
+#include "conv/gradient_plan.hpp"
 #include "gemm/gemm.hpp"
 #include "im2col/channel_padding.hpp"
 
@@ -37,15 +36,11 @@ std::int64_t boxes_of(const ConvShape& shape) {
 }
 
 template <typename T>
-class PaddedGradientPlan final : public ConvPlan {
+class PaddedGradientPlan final : public GradientPlan<T> {
   public:
     explicit PaddedGradientPlan(const PlanRequest& request)
-        : kernels_(kernels_of<T>(*request.kernels)),
-          half_(half_kernels<T>(request)),
-          shape_(request.shape),
-          arrays_(kernels_, half_, shape_),
+        : GradientPlan<T>(request),
           x_aligned_(request.x_aligned),
-          depth_(shape_.batch * shape_.pixels),
           block_(block_of(shape_)),
           box_(box_of(shape_)),
           boxes_(boxes_of(shape_)),
@@ -55,15 +50,10 @@ class PaddedGradientPlan final : public ConvPlan {
                  kernels_.lanes),
           parts_(shape_, shape_.in_channels, request.band_bytes / std::int64_t(sizeof(T)), shape_.taps, channel_stride_,
                  request.threads),
-          participants_(int(std::min<std::int64_t>(request.participants, parts_.count()))),
           sums_stride_(round_up(parts_.cols, std::int64_t(kernels_.lanes))) {
         Carver carver(nullptr);
         carve(carver);
-        bytes_per_participant_ = carver.used();
-    }
-
-    double cycles() const override {
-        return double(shape_.depth) * double(shape_.groups * shape_.out_channels) * double(depth_) / kernels_.lanes;
+        this->set_parts(parts_.count(), carver);
     }
 
     std::string describe() const override {
@@ -71,19 +61,13 @@ class PaddedGradientPlan final : public ConvPlan {
                std::to_string(parts_.cols) + " output channels";
     }
 
-    std::size_t workspace_bytes() const override { return bytes_per_participant_ * std::size_t(participants_); }
-
-    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
-        parallel::for_each_task(
-            runtime.executor, participants_, parts_.count(),
-            [&](int participant, std::int64_t task) {
-                Carver carver(workspace + bytes_per_participant_ * std::size_t(participant));
-                run_part(arrays, runtime, carve(carver), parts_.at(task));
-            },
-            &runtime.cancellation);
-    }
-
   private:
+    using GradientPlan<T>::arrays_;
+    using GradientPlan<T>::depth_;
+    using GradientPlan<T>::half_;
+    using GradientPlan<T>::kernels_;
+    using GradientPlan<T>::shape_;
+
     struct Memory {
         T* sums;                     // channels × kernel elements × sums_stride_
         T* band;                     // channels × channel_stride_: all boxes of a block, padded
@@ -105,8 +89,9 @@ class PaddedGradientPlan final : public ConvPlan {
         return memory;
     }
 
-    void run_part(const ConvArrays& arrays, const Runtime& runtime, const Memory& memory,
-                  const GradientPart& part) const {
+    void run_part(const ConvArrays& arrays, const Runtime& runtime, Carver& carver, std::int64_t index) const override {
+        const Memory memory = carve(carver);
+        const GradientPart part = parts_.at(index);
         for (std::int64_t d = 0; d < block_; ++d) memory.dy_offsets[d] = d * width_;
         // Lanes without a column are computed too; zeros keep them from being subnormal, and slow.
         std::fill_n(memory.dy, block_ * round_up(part.cols, width_), T(0));
@@ -180,12 +165,7 @@ class PaddedGradientPlan final : public ConvPlan {
         }
     }
 
-    const Kernels<T>& kernels_;
-    const HalfKernels<T>* const half_;  // of all three arrays; or null
-    const ConvShape shape_;
-    const GradientArrays<T> arrays_;
     const bool x_aligned_;
-    const std::int64_t depth_;  // positions of all images
     const std::int64_t block_;
     const Extent box_;          // the largest
     const std::int64_t boxes_;  // of a block
@@ -193,9 +173,7 @@ class PaddedGradientPlan final : public ConvPlan {
     const std::int64_t channel_stride_;
     const std::int64_t width_;  // of a panel of columns
     const GradientParts parts_;
-    const int participants_;
     const std::int64_t sums_stride_;
-    std::size_t bytes_per_participant_;
 };
 
 template <typename T>

@@ -78,7 +78,7 @@ class TransposedPlan final : public ConvPlan {
     }
 
   private:
-    /// All phases at once, with lanes across channels or across pixels; leaves null where neither suits.
+    /// All phases at once, with lanes across channels or across pixels; leaves null where no way suits.
     void plan_together(PlanRequest request, Algorithm wanted, std::size_t workspace_limit) {
         request.shape = transposed(shape_);
         const auto consider = [&](Algorithm algorithm, std::unique_ptr<ConvPlan> (*plan)(const PlanRequest&)) {
@@ -89,6 +89,7 @@ class TransposedPlan final : public ConvPlan {
         };
         consider(Algorithm::channels, plan_all_phases);
         consider(Algorithm::implicit, plan_interleaved_phases);
+        consider(Algorithm::direct, plan_transposed_images);
     }
 
     /// Each phase as the ordinary convolution that it is.

@@ -20,6 +20,9 @@ std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request);
 /// The same with lanes across pixels, whose phases are interleaved on their way to y.
 std::unique_ptr<ConvPlan> plan_interleaved_phases(const PlanRequest& request);
 
+/// The same of channels each for itself, read where they lie.
+std::unique_ptr<ConvPlan> plan_transposed_images(const PlanRequest& request);
+
 /// The transpose for padding with zeros: the definition, or phase by phase with the algorithms of choose().
 Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
                         std::unique_ptr<ConvPlan>& chosen);

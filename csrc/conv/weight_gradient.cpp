@@ -1,7 +1,7 @@
 // The gradient of the weights as a blocked product, transposed: rows are (channel, kernel element), columns are output
 // channels, depth is the positions of all images.
 //
-// Where kernel elements share pixels, or groups have a single input channel, there are better ways: padded_gradient.cpp
+// Where kernel elements share pixels, or groups have few channels, there are better ways: padded_gradient.cpp
 // and channelwise_gradient.cpp.
 //
 // This way round, a row of the left operand is what one kernel element meets at successive positions: runs of pixels
@@ -13,11 +13,10 @@
 #include <cstring>
 #include <string>
 
-#include "base/aligned_buffer.hpp"
 #include "base/checked.hpp"
 #include "conv/channelwise_gradient.hpp"
-#include "conv/gradient_arrays.hpp"
 #include "conv/gradient_parts.hpp"
+#include "conv/gradient_plan.hpp"
 #include "conv/limited_plan.hpp"
 #include "conv/padded_gradient.hpp"
 #include "gemm/gemm.hpp"
@@ -28,29 +27,20 @@ namespace flatconv {
 namespace {
 
 template <typename T>
-class WeightGradientPlan final : public ConvPlan {
+class WeightGradientPlan final : public GradientPlan<T> {
   public:
     explicit WeightGradientPlan(const PlanRequest& request)
-        : kernels_(kernels_of<T>(*request.kernels)),
-          half_(half_kernels<T>(request)),
-          shape_(request.shape),
-          arrays_(kernels_, half_, shape_),
-          depth_(shape_.batch * shape_.pixels),
+        : GradientPlan<T>(request),
           in_place_(request.x_pixels_dense && shape_.reads_pixels_as_they_are()),
           block_(std::clamp<std::int64_t>(depth_, 1, depth_block)),
           parts_(shape_, shape_.in_channels * shape_.taps, request.band_bytes / std::int64_t(sizeof(T)), 1, 0,
                  request.threads),
-          participants_(int(std::min<std::int64_t>(request.participants, parts_.count()))),
           panel_rows_(std::min<std::int64_t>(parts_.rows, panel_tiles * kernels_.tile_rows)),
           panel_stride_(packed_row_stride<T>(block_)),
           sum_stride_(round_up(parts_.cols, std::int64_t(kernels_.lanes))) {
         Carver carver(nullptr);
         carve(carver);
-        bytes_per_participant_ = carver.used();
-    }
-
-    double cycles() const override {
-        return double(shape_.depth) * double(shape_.groups * shape_.out_channels) * double(depth_) / kernels_.lanes;
+        this->set_parts(parts_.count(), carver);
     }
 
     std::string describe() const override {
@@ -58,19 +48,13 @@ class WeightGradientPlan final : public ConvPlan {
                std::to_string(parts_.cols) + " output channels";
     }
 
-    std::size_t workspace_bytes() const override { return bytes_per_participant_ * std::size_t(participants_); }
-
-    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
-        parallel::for_each_task(
-            runtime.executor, participants_, parts_.count(),
-            [&](int participant, std::int64_t task) {
-                Carver carver(workspace + bytes_per_participant_ * std::size_t(participant));
-                run_part(arrays, runtime, carve(carver), parts_.at(task));
-            },
-            &runtime.cancellation);
-    }
-
   private:
+    using GradientPlan<T>::arrays_;
+    using GradientPlan<T>::depth_;
+    using GradientPlan<T>::half_;
+    using GradientPlan<T>::kernels_;
+    using GradientPlan<T>::shape_;
+
     /// Rows of the left operand that are laid out at a time, in tiles.
     static constexpr int panel_tiles = 8;
 
@@ -97,8 +81,9 @@ class WeightGradientPlan final : public ConvPlan {
         return {part.group * shape_.out_channels + part.first_col, part.cols};
     }
 
-    void run_part(const ConvArrays& arrays, const Runtime& runtime, const Memory& memory,
-                  const GradientPart& part) const {
+    void run_part(const ConvArrays& arrays, const Runtime& runtime, Carver& carver, std::int64_t index) const override {
+        const Memory memory = carve(carver);
+        const GradientPart part = parts_.at(index);
         const int lanes = kernels_.lanes;
         for (std::int64_t d = 0; d < block_; ++d) memory.offsets[d] = d * lanes;
         for (std::int64_t v = 0; v < ceil_div(part.cols, lanes); ++v) {
@@ -145,19 +130,12 @@ class WeightGradientPlan final : public ConvPlan {
         return {panel, panel_stride_};
     }
 
-    const Kernels<T>& kernels_;
-    const HalfKernels<T>* const half_;  // of all three arrays; or null
-    const ConvShape shape_;
-    const GradientArrays<T> arrays_;
-    const std::int64_t depth_;  // positions of all images
-    const bool in_place_;       // rows of regions are the channels themselves
+    const bool in_place_;  // rows of regions are the channels themselves
     const std::int64_t block_;
     const GradientParts parts_;
-    const int participants_;
     const std::int64_t panel_rows_;
     const std::ptrdiff_t panel_stride_;
     const std::int64_t sum_stride_;
-    std::size_t bytes_per_participant_;
 };
 
 std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request) {

@@ -18,7 +18,8 @@ struct ImageConvolution {
     ptrdiff_t x_row_stride;
     int64_t x_rows, x_cols;
     /// Where the kernel lies for the box's first output. On either side it reaches at most size - 1 columns beyond the
-    /// image.
+    /// image. Of a transpose: where the box's first output lies in the padded one, of which hardly any columns lie
+    /// behind those that the image's pixels reach.
     int64_t first_row, first_col;
     const T* weights;
     int size, stride;  // such as convolves_images allows
@@ -35,6 +36,12 @@ template <typename T>
 constexpr bool convolves_images(int64_t size, int64_t stride) {
     if (size == 3) return stride == 1 || stride == 2;
     return sizeof(T) == sizeof(float) && ((size == 5 && (stride == 1 || stride == 2)) || (size == 7 && stride == 1));
+}
+
+/// Those whose transpose is computed so, too.
+template <typename T>
+constexpr bool transposes_images(int64_t size, int64_t stride) {
+    return sizeof(T) == sizeof(float) && size == 3 && (stride == 1 || stride == 2);
 }
 
 /// Some pixels of a vector of channels on their way into a band of which each pixel is such a vector: pixel p goes to
@@ -67,12 +74,12 @@ struct ChannelwisePlane {
 };
 
 /// The gradients of kernel elements whose groups have a single channel, for a vector of these: each sum goes on over
-/// some rows of output positions. In the band a position is a vector of channels, and a row's positions are neighbours.
+/// some rows of output positions. In the band a position is a vector of channels.
 template <typename T>
 struct ChannelwiseGradient {
     const T* band;
-    ptrdiff_t row_step;        // from a row of positions to the next, in the band
-    const ptrdiff_t* offsets;  // what each kernel element meets at the first position, in the band
+    ptrdiff_t row_step, column_step;  // from a row of positions, and from a position, to the next in the band
+    const ptrdiff_t* offsets;         // what each kernel element meets at the first position, in the band
     int64_t taps;
     const T* dy;  // a vector for each position, row after row
     int64_t rows, cols;

@@ -1,4 +1,4 @@
-// The kernel for gradients of the weights of groups of a single input channel, with lanes across the channels.
+// The kernel for gradients of the weights of groups of one or a few channels, with lanes across the channels.
 // kernels.hpp brings it into every kernels_<isa>.cpp.
 #ifndef FLATCONV_KERNELS_GRADIENT_KERNEL_HPP
 #define FLATCONV_KERNELS_GRADIENT_KERNEL_HPP
@@ -25,11 +25,11 @@ __attribute__((noinline)) void add_gradients(const ChannelwiseGradient<typename 
         const Scalar* at[Taps];
         const Scalar* const row = gradient.band + r * gradient.row_step;
         unroll<Taps>([&](auto t) { at[t.value] = row + gradient.offsets[first + t.value]; });
-        for (int64_t i = 0; i < gradient.cols * lanes; i += lanes) {
-            const typename Isa::Vector factor = Isa::load(dy + i);
+        ptrdiff_t i = 0;
+        for (const Scalar* const end = dy + gradient.cols * lanes; dy != end; dy += lanes, i += gradient.column_step) {
+            const typename Isa::Vector factor = Isa::load(dy);
             unroll<Taps>([&](auto t) { acc[t.value] = Isa::fma(factor, Isa::load(at[t.value] + i), acc[t.value]); });
         }
-        dy += gradient.cols * lanes;
     }
     unroll<Taps>([&](auto t) { Isa::store(sums + t.value * lanes, acc[t.value]); });
 }

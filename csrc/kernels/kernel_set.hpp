@@ -205,7 +205,8 @@ struct Kernels {
     int direct_cols;
     void (*convolve)(const DirectTile<T>&);
 
-    void (*convolve_image)(const ImageConvolution<T>&);  // or null
+    void (*convolve_image)(const ImageConvolution<T>&);   // or null
+    void (*transpose_image)(const ImageConvolution<T>&);  // or null; x and y are those of the transpose
 
     void (*spread_pixels)(const PixelSpread<T>&);
     void (*convolve_channelwise)(const ChannelwisePlane<T>&);

@@ -38,6 +38,7 @@
 #include "kernels/direct_kernel.hpp"
 #include "kernels/gradient_kernel.hpp"
 #include "kernels/half_kernels.hpp"
+#include "kernels/image_adjoint_kernel.hpp"
 #include "kernels/image_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/packing.hpp"
@@ -76,7 +77,10 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.multiply_panel = multiply<Isa, PanelVectors>;
     kernels.direct_cols = Isa::lanes * Isa::direct_vectors;
     kernels.convolve = convolve<Isa>;
-    if constexpr (Isa::image_vectors > 0) kernels.convolve_image = convolve_image<Isa>;
+    if constexpr (Isa::image_vectors > 0) {
+        kernels.convolve_image = convolve_image<Isa>;
+        if constexpr (transposes_images<typename Isa::Scalar>(3, 1)) kernels.transpose_image = transpose_image<Isa>;
+    }
     kernels.spread_pixels = spread_pixels<Isa>;
     kernels.convolve_channelwise = convolve_channelwise<Isa>;
     kernels.channelwise_gradient = channelwise_gradient<Isa>;

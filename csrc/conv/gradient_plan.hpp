@@ -1,0 +1,66 @@
+// What the plans of a weight's gradient have in common: parts that are independent of each other, each of which walks
+// through the positions of all images.
+#ifndef FLATCONV_CONV_GRADIENT_PLAN_HPP
+#define FLATCONV_CONV_GRADIENT_PLAN_HPP
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "conv/algorithm.hpp"
+#include "conv/gradient_arrays.hpp"
+
+namespace flatconv {
+
+template <typename T>
+class GradientPlan : public ConvPlan {
+  public:
+    double cycles() const final {
+        return double(shape_.depth) * double(shape_.groups * shape_.out_channels) * double(depth_) / kernels_.lanes;
+    }
+
+    std::size_t workspace_bytes() const final { return bytes_per_participant_ * std::size_t(participants_); }
+
+    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const final {
+        parallel::for_each_task(
+            runtime.executor, participants_, part_count_,
+            [&](int participant, std::int64_t index) {
+                Carver carver(workspace + bytes_per_participant_ * std::size_t(participant));
+                run_part(arrays, runtime, carver, index);
+            },
+            &runtime.cancellation);
+    }
+
+  protected:
+    explicit GradientPlan(const PlanRequest& request)
+        : kernels_(kernels_of<T>(*request.kernels)),
+          half_(half_kernels<T>(request)),
+          shape_(request.shape),
+          arrays_(kernels_, half_, shape_),
+          depth_(shape_.batch * shape_.pixels),
+          participants_(request.participants) {}
+
+    /// To be called once they are known; `carver` has measured the memory of one of them.
+    void set_parts(std::int64_t count, const Carver& carver) {
+        part_count_ = count;
+        participants_ = int(std::min<std::int64_t>(participants_, count));
+        bytes_per_participant_ = carver.used();
+    }
+
+    virtual void run_part(const ConvArrays& arrays, const Runtime& runtime, Carver& carver,
+                          std::int64_t index) const = 0;
+
+    const Kernels<T>& kernels_;
+    const HalfKernels<T>* const half_;  // of all three arrays; or null
+    const ConvShape shape_;
+    const GradientArrays<T> arrays_;
+    const std::int64_t depth_;  // positions of all images
+
+  private:
+    std::int64_t part_count_ = 0;
+    int participants_;
+    std::size_t bytes_per_participant_ = 0;
+};
+
+}  // namespace flatconv
+
+#endif
