@@ -87,7 +87,7 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     // the compiler from giving every row an address of its own, for which there are not enough registers.
     constexpr bool consecutive = Right<Isa, Vectors>::rows_are_consecutive;
     constexpr int runs = !consecutive && Rows % 2 == 0 ? 2 : 1, run = Rows / runs;
-    constexpr int each = consecutive ? 3 : 4, pointers_of_run = (run + each - 1) / each;
+    constexpr int reach = consecutive ? 3 : 4, pointers_of_run = (run + reach - 1) / reach;
     constexpr int pointers = runs * pointers_of_run;
     const char* at[pointers];
     const char* const left = reinterpret_cast<const char*>(tile.left);
@@ -96,7 +96,7 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
     const ptrdiff_t* const left_offsets = consecutive ? nullptr : tile.left_offsets + tile.depth;
     if constexpr (consecutive) {
         unroll<pointers>([&](auto p) {
-            at[p.value] = left + p.value * each * stride;
+            at[p.value] = left + p.value * reach * stride;
             asm("" : "+r"(at[p.value]));
         });
     }
@@ -114,13 +114,13 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
             asm("" : "+r"(at[0]));
             unroll<pointers - 1>([&](auto p) {
                 constexpr int next = p.value + 1;
-                at[next] = next == pointers_of_run ? at[0] + jump : at[p.value] + each * stride;
+                at[next] = next == pointers_of_run ? at[0] + jump : at[p.value] + reach * stride;
                 asm("" : "+r"(at[next]));
             });
         }
         unroll<Rows>([&](auto r) {
             constexpr int in_run = r.value % run;
-            const char* row = at[r.value / run * pointers_of_run + in_run / each] + (in_run % each) * stride;
+            const char* row = at[r.value / run * pointers_of_run + in_run / reach] + (in_run % reach) * stride;
             const Vector number = Isa::broadcast(reinterpret_cast<const Scalar*>(row));
             unroll<Vectors>(
                 [&](auto v) { acc[r.value][v.value] = Isa::fma(number, column[v.value], acc[r.value][v.value]); });
@@ -133,28 +133,40 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         }
     }
 
+    const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;  // columns of the last one
+    const auto load = [&](const Scalar* from, auto v) {
+        return v.value < Vectors - 1 || last == lanes ? Isa::load(from + v.value * lanes)
+                                                      : Isa::load_first(from + v.value * lanes, last);
+    };
+    const auto y = [&](auto r) { return tile.y + (r.value % run) * tile.y_stride + r.value / run * tile.y_jump; };
+    const auto each = [&](const auto& act) {
+        unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { act(acc[r.value][v.value], r, v); }); });
+    };
     constexpr bool finishes = Right<Isa, Vectors>::finish == Finish::in_registers;
-    const Epilogue<Scalar>* const epilogue = tile.epilogue;
-    // Columns of the last vector.
-    const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;
-    unroll<Rows>([&](auto r) {
-        Scalar* y = tile.y + (r.value % run) * tile.y_stride + r.value / run * tile.y_jump;
-        unroll<Vectors>([&](auto v) {
-            Scalar* to = y + v.value * lanes;
-            const int count = v.value < Vectors - 1 ? lanes : last;
-            Vector sum = acc[r.value][v.value];
-            if (tile.accumulate) sum = Isa::add(count == lanes ? Isa::load(to) : Isa::load_first(to, count), sum);
-            if (finishes && epilogue) {
-                const Scalar* residual = epilogue->residual;
-                if (residual) residual += r.value * epilogue->residual_stride + v.value * lanes;
-                sum = finish<Isa>(sum, Isa::broadcast(epilogue->bias + r.value), residual, count, *epilogue);
+    if constexpr (finishes) {
+        // A pass over the registers for each thing to do, so that what is asked is asked once, and not of every vector.
+        if (tile.accumulate) each([&](Vector& sum, auto r, auto v) { sum = Isa::add(load(y(r), v), sum); });
+        if (const Epilogue<Scalar>* const epilogue = tile.epilogue) {
+            each([&](Vector& sum, auto r, auto) { sum = Isa::add(sum, Isa::broadcast(epilogue->bias + r.value)); });
+            if (const Scalar* const residual = epilogue->residual) {
+                each([&](Vector& sum, auto r, auto v) {
+                    sum = Isa::add(sum, load(residual + r.value * epilogue->residual_stride, v));
+                });
             }
-            if (count == lanes) {
-                Isa::store(to, sum);
-            } else {
-                Isa::store_first(to, sum, count);
+            if (epilogue->clamps) {
+                const Vector low = Isa::broadcast(&epilogue->low), high = Isa::broadcast(&epilogue->high);
+                each([&](Vector& sum, auto, auto) { sum = Isa::min(high, Isa::max(low, sum)); });
             }
-        });
+        }
+    }
+    each([&](Vector sum, auto r, auto v) {
+        Scalar* const to = y(r) + v.value * lanes;
+        if (!finishes && tile.accumulate) sum = Isa::add(load(y(r), v), sum);
+        if (v.value < Vectors - 1 || last == lanes) {
+            Isa::store(to, sum);
+        } else {
+            Isa::store_first(to, sum, last);
+        }
     });
 }
 
