@@ -85,16 +85,22 @@ struct PixelBlocking {
         const double depth = double(words(shape.depth)), channels = double(shape.in_channels);
         const double blocks = double(ceil_div(shape.depth, block));
         const double tile_rows = double(even_tile(rows, kernels.tile_rows));
-        const double tile_vectors = kernels.tile_cols / kernels.lanes;
-        const double tiles =
-            double(ceil_div(rows, kernels.tile_rows)) * double(ceil_div(box[0] * box[1] * box[2], kernels.tile_cols));
+        const std::int64_t tile_vectors = kernels.tile_cols / kernels.lanes;
+        const std::int64_t box_vectors = ceil_div(box[0] * box[1] * box[2], kernels.lanes);
+        // A strip of rows, of which the last tile may be narrower.
+        const double strip =
+            depth *
+                (double(box_vectors / tile_vectors) * cost::tile_depth(tile_rows, double(tile_vectors)) +
+                 (box_vectors % tile_vectors == 0 ? 0
+                                                  : cost::tile_depth(tile_rows, double(box_vectors % tile_vectors)))) +
+            blocks * (cost::pixel_tile * double(ceil_div(box_vectors, tile_vectors)) +
+                      cost::store * tile_rows * double(box_vectors));
         const PaddedSize padded = in_place ? PaddedSize{0, 0} : padded_size(shape, box);
         const double packed = packing == Packing::all ? pixels : pixels * crossing_share(shape, box, kernels.lanes);
         const double sums = keeps_sums ? pixels * double(rows) : 0,
                      kept = keeps_sums ? pixels * double(sum_rows(rows)) : 0;
         return {(strays ? cost::stray * (channels * padded.elements + sums) : 0) +
-                    tiles * (depth * cost::tile_depth(tile_rows, tile_vectors) +
-                             blocks * (cost::pixel_tile + cost::store * tile_rows * tile_vectors)) +
+                    double(ceil_div(rows, kernels.tile_rows)) * strip +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::pack * packed * depth +
                     cost::weights(double(rows) * depth,
