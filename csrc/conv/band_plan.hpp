@@ -63,8 +63,8 @@ namespace cost {
 
 inline constexpr double task = 2000;       // a box that a participant has not met before
 inline constexpr double tile = 30;         // a tile for one block of depth, beside its multiply-adds and its stores
-inline constexpr double pixel_tile = 45;   // the same of vectors that lie anywhere, finished in registers
-inline constexpr double kernel_row = 22;   // of a direct tile, beside its multiply-adds
+inline constexpr double pixel_tile = 40;   // the same of vectors that lie anywhere, finished in registers
+inline constexpr double kernel_row = 13;   // of a direct tile, beside its multiply-adds
 inline constexpr double store = 3;         // of a vector of sums, or its load and store
 inline constexpr double pad = 0.25;        // of an element that is padded
 inline constexpr double pad_row = 15;      // of a row of those
