@@ -2,10 +2,7 @@
 // once more, because nothing behind this line does it.
 #include "bind/arrays.hpp"
 
-#include <pybind11/complex.h>
-
 #include <chrono>
-#include <complex>
 #include <thread>
 #include <utility>
 
@@ -102,13 +99,19 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
 }
 
 DType dtype_of(const py::array& array) {
-    if (py::isinstance<py::array_t<float>>(array)) return DType::float32;
-    if (py::isinstance<py::array_t<double>>(array)) return DType::float64;
-    if (py::isinstance<py::array_t<std::complex<float>>>(array)) return DType::complex64;
-    if (py::isinstance<py::array_t<std::complex<double>>>(array)) return DType::complex128;
     const py::dtype dtype = array.dtype();
-    constexpr int half = 23;  // NumPy's number of float16, for which pybind11 has no name
-    if (dtype.num() == half && dtype.byteorder() == '=') return DType::float16;
+    // NumPy's numbers of its types: not asked for by way of pybind11, which compares descriptions each time, and has no
+    // name for float16.
+    if (dtype.byteorder() == '=') {
+        switch (dtype.num()) {
+            case 11: return DType::float32;
+            case 12: return DType::float64;
+            case 14: return DType::complex64;
+            case 15: return DType::complex128;
+            case 23: return DType::float16;
+            default: break;
+        }
+    }
     // The type of another package, ml_dtypes, to which NumPy gives a number at run time.
     if (dtype.kind() == 'V' && dtype.attr("name").cast<std::string>() == "bfloat16") return DType::bfloat16;
     throw py::type_error("arrays must be float32, float64, float16, bfloat16, complex64 or complex128");

@@ -101,6 +101,15 @@ PaddedSize padded_size(const ConvShape& shape, const Extent& box) noexcept;
 /// The part of the vectors that cross the end of a row, if they are cut from all pixels of the box in turn.
 double crossing_share(const ConvShape& shape, const Extent& box, int lanes) noexcept;
 
+/// The next larger size of boxes to try along an axis: of the small ones each, then those that cut it into equal parts.
+/// To try them all would take a small call longer than to compute it.
+constexpr std::int64_t next_size(std::int64_t size, std::int64_t whole, std::int64_t unit) {
+    constexpr std::int64_t small = 8;
+    const std::int64_t parts = ceil_div(whole, size);
+    if (size < small * unit || parts == 1) return size + unit;
+    return round_up(ceil_div(whole, parts - 1), unit);
+}
+
 /// The plan of least time whose bands keep at most `max_elements` (or the least that a band can), where
 /// `work(box, rows)` tells what a band with so many output channels comes to.
 template <typename Work>
@@ -138,9 +147,10 @@ BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t
     };
     const auto [planes, rows, cols] = shape.output;
     bool fits = true;
-    for (std::int64_t w = units.pixels; fits && w < cols; w += units.pixels) fits = consider({1, 1, w});
-    for (std::int64_t h = 1; fits && h <= rows; ++h) fits = consider({1, h, cols});
-    for (std::int64_t d = 2; fits && d <= planes; ++d) fits = consider({d, rows, cols});
+    for (std::int64_t w = units.pixels; fits && w < cols; w = next_size(w, cols, units.pixels))
+        fits = consider({1, 1, w});
+    for (std::int64_t h = 1; fits && h <= rows; h = next_size(h, rows, 1)) fits = consider({1, h, cols});
+    for (std::int64_t d = 2; fits && d <= planes; d = next_size(d, planes, 1)) fits = consider({d, rows, cols});
     return best;
 }
 

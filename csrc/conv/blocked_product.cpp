@@ -5,14 +5,16 @@
 // packs only the vectors of pixels that cross the end of a row; the others it reads from the padded band, or for 1×1
 // kernels from the image itself; or bfloat16 in pairs, for the CPU's dot product. `channels` turns the product around:
 // lanes lie across output channels, for which the weights are packed into panels, and pixels are read one by one; where
-// groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well. `direct` is
-// for few output channels: it makes no region matrix at all, and shares each row of a band, or of the image itself,
-// among the rows of the kernel; transposed ones of single channels, too.
+// groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well; and for a
+// single pixel, the weights need no packing. `direct` is for few output channels: it makes no region matrix at all, and
+// shares each row of a band, or of the image itself, among the rows of the kernel; transposed ones of single channels,
+// too.
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
 #include "conv/image_product.hpp"
 #include "conv/interleaved_product.hpp"
+#include "conv/one_pixel_product.hpp"
 #include "conv/operands.hpp"
 #include "conv/pair_plan.hpp"
 #include "conv/pixel_product.hpp"
@@ -55,6 +57,23 @@ struct AcrossChannels {
                std::to_string(kernels.panel_rows[kernels.panel_vectors - 1]) + " × " +
                std::to_string(kernels.panel_vectors * kernels.lanes) + ", pixels read from " +
                (blocking.in_place ? "the image" : "padded bands");
+    }
+};
+
+template <typename T>
+struct ToOnePixel {
+    using Blocking = OnePixelBlocking<T>;
+    using Workspace = OnePixelWorkspace<T>;
+    using Task = OnePixelTask<T>;
+    static WeightOrder weight_order(const Blocking& blocking) {
+        return blocking.from_rows ? WeightOrder::rows : WeightOrder::none;
+    }
+
+    static std::string describe(const Blocking& blocking) {
+        return std::string("lanes across channels, of a single pixel, weights ") +
+               (blocking.from_rows ? "transposed as they are read"
+                : blocking.packs() ? "packed block by block"
+                                   : "read from panels");
     }
 };
 
@@ -151,7 +170,9 @@ class BlockedPlan final : public ConvPlan {
                " channels";
     }
 
-    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
+    void run(const ConvArrays& called, const Runtime& runtime, std::byte* workspace) const override {
+        const bool in_line = blocking_.shape.batch != request_.shape.batch;
+        const ConvArrays arrays = in_line ? images_in_line(called) : called;
         const Operands<T> operands = make_operands<T>(request_, Way<T>::weight_order(blocking_), blocking_.participants,
                                                       arrays, runtime, workspace);
         const auto workspace_of = [&](int participant) {
@@ -212,7 +233,10 @@ const ConvAlgorithm implicit_algorithm = {
 const ConvAlgorithm channels_algorithm = {
     Algorithm::channels, "channels", [](const PlanRequest& request) {
         const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
-        return each_for_itself ? make_plan<Channelwise>(request) : make_plan<AcrossChannels>(request);
+        if (each_for_itself) return make_plan<Channelwise>(request);
+        const bool one_pixel = computes_in_float(request.dtype) ? OnePixelBlocking<float>::suits(request.shape)
+                                                                : OnePixelBlocking<double>::suits(request.shape);
+        return one_pixel ? make_plan<ToOnePixel>(request) : make_plan<AcrossChannels>(request);
     }};
 const ConvAlgorithm direct_algorithm = {
     Algorithm::direct, "direct", [](const PlanRequest& request) {

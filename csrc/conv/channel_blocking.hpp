@@ -12,18 +12,37 @@
 
 namespace flatconv {
 
+/// Images of a single pixel each as the pixels of one image: the weights are read once for all of them.
+inline ConvShape images_in_line(ConvShape shape) {
+    const Extent one{1, 1, 1};
+    if (shape.batch == 1 || shape.input != one || shape.kernel != one || shape.output != one) return shape;
+    if (shape.pad_before != Extent{0, 0, 0}) return shape;
+    shape.stride = one;
+    shape.input[2] = shape.output[2] = shape.pixels = shape.batch;
+    shape.batch = 1;
+    return shape;
+}
+
+/// The arrays of such images.
+inline ConvArrays images_in_line(ConvArrays arrays) {
+    for (ByteStrides* strides : {&arrays.x.byte_strides, &arrays.residual.byte_strides, &arrays.y.byte_strides}) {
+        strides->back() = strides->front();
+    }
+    return arrays;
+}
+
 template <typename T>
 struct ChannelBlocking {
     explicit ChannelBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
-          shape(request.shape),
+          shape(images_in_line(request.shape)),
           panels(weight_sizes(shape), kernels),
           weights(request.weights),
           half_panels(half_weights<T>(request)),
           x_aligned(request.x_aligned),
           half(half_kernels<T>(request)),
           in_place(request.x_aligned && reads_pixels_in_place(shape)),
-          transposes(request.y_in_rows),
+          transposes(request.y_in_rows && shape.batch == request.shape.batch),
           strays(!request.x_pixels_dense && !request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
@@ -123,7 +142,9 @@ struct ChannelBlocking {
     /// Rows are cut where that leaves out more than the shorter tiles cost; nothing is left out where that saves less
     /// than to find out whether the weights are finite.
     TapBoxes cheapest_cut() const {
-        const TapBoxes none(shape, 0), lines(shape, 2), rows(shape, 3);
+        const TapBoxes rows(shape, 3);
+        if (!rows.leave_out()) return rows;
+        const TapBoxes none(shape, 0), lines(shape, 2);
         const auto cycles = [&](const TapBoxes& cut) {
             return line_cycles(cut, shape.output[2], kernels.panel_vectors);
         };

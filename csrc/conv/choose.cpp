@@ -11,16 +11,29 @@ namespace flatconv {
 
 namespace {
 
+/// For which shapes an algorithm may be chosen, not only named.
+enum class Candidacy {
+    always,
+    several_pixels,  // a single one is a single lane
+    /// im2col does what implicit does and more, and the reference needs no memory, but as an answer to a tight limit it
+    /// would be a trap, a thousand times slower.
+    never,
+};
+
 struct Candidate {
     const ConvAlgorithm& algorithm;
-    /// Whether the algorithm may be chosen, not only named: im2col does what implicit does and more, and the reference
-    /// needs no memory, but as an answer to a tight limit it would be a trap, a thousand times slower.
-    bool automatic;
+    Candidacy candidacy;
+
+    bool automatic(const ConvShape& shape) const {
+        if (candidacy == Candidacy::several_pixels) return shape.pixels > 1 || shape.taps > 1;
+        return candidacy == Candidacy::always;
+    }
 };
 
 constexpr Candidate candidates[] = {
-    {channels_algorithm, true}, {direct_algorithm, true},     {implicit_algorithm, true},
-    {im2col_algorithm, false},  {reference_algorithm, false},
+    {channels_algorithm, Candidacy::always},         {direct_algorithm, Candidacy::several_pixels},
+    {implicit_algorithm, Candidacy::several_pixels}, {im2col_algorithm, Candidacy::never},
+    {reference_algorithm, Candidacy::never},
 };
 
 struct Choice {
@@ -32,8 +45,10 @@ struct Choice {
 Choice cheapest(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
                 std::size_t& least_workspace) {
     Choice best;
-    for (const auto& [algorithm, automatic] : candidates) {
-        if (!(wanted == algorithm.id || (wanted == Algorithm::automatic && automatic))) continue;
+    for (const Candidate& candidate : candidates) {
+        const ConvAlgorithm& algorithm = candidate.algorithm;
+        const bool automatic = wanted == Algorithm::automatic && candidate.automatic(request.shape);
+        if (wanted != algorithm.id && !automatic) continue;
         std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         if (!plan) continue;
         const std::size_t bytes = plan->workspace_bytes() + request.reserved_bytes;
@@ -89,7 +104,8 @@ Status explain_choice(const PlanRequest& called, Algorithm wanted, std::size_t w
     Choice choice;
     if (Status status = choose_within(request, wanted, workspace_limit, choice); !status) return status;
     std::string taken, others;
-    for (const auto& [algorithm, automatic] : candidates) {
+    for (const Candidate& candidate : candidates) {
+        const ConvAlgorithm& algorithm = candidate.algorithm;
         const std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         std::string line = std::string(algorithm.name) + ": ";
         if (plan) line += in_words(*plan);
@@ -99,7 +115,7 @@ Status explain_choice(const PlanRequest& called, Algorithm wanted, std::size_t w
         }
         line += !plan                                       ? "does not apply to this shape"
                 : wanted != Algorithm::automatic            ? "; another is named"
-                : !automatic                                ? "; only when named"
+                : !candidate.automatic(request.shape)       ? "; only when named"
                 : plan->workspace_bytes() > workspace_limit ? "; does not fit workspace_limit"
                                                             : "; slower";
         others += "  not " + line + "\n";
@@ -114,7 +130,7 @@ Status explain_transposed(const PlanRequest& request, Algorithm wanted, std::siz
     if (Status status = plan_transposed(request, wanted, workspace_limit, taken); !status) return status;
     std::string others;
     const char* name = "the cheapest";
-    for (const auto& [algorithm, automatic] : candidates) {
+    for (const auto& [algorithm, candidacy] : candidates) {
         if (wanted == algorithm.id) {
             name = algorithm.name;
             continue;
@@ -124,7 +140,7 @@ Status explain_transposed(const PlanRequest& request, Algorithm wanted, std::siz
         others += "  not " + std::string(algorithm.name) + " throughout: " +
                   (!fits                              ? "does not fit workspace_limit"
                    : wanted != Algorithm::automatic   ? in_words(*plan) + "; another is named"
-                   : !automatic                       ? in_words(*plan) + "; only when named"
+                   : candidacy == Candidacy::never    ? in_words(*plan) + "; only when named"
                    : plan->cycles() > taken->cycles() ? in_words(*plan) + "; slower"
                                                       : in_words(*plan) + "; no faster") +
                   "\n";

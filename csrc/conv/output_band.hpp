@@ -124,9 +124,10 @@ class OutputBand {
                          std::int64_t rows, bool in_rows, T* row_memory) const {
         const std::int64_t pixels = box_.pixels();
         const Epilogue<T> part = epilogue(row, 0);
-        if (in_rows) {
+        const bool innermost = has_channels_innermost();
+        if (in_rows && !(innermost && pixels == 1)) {
             kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part, passes_caches()});
-        } else if (has_channels_innermost()) {
+        } else if (innermost) {
             if (half_) {
                 store_pixels(kernels, sums, sums_stride, row, rows);
             } else {

@@ -136,7 +136,7 @@ FLATCONV_INLINE void spread_block(const PixelSpread<typename Isa::Scalar>& sprea
             v[r.value] = Isa::zero();
         }
     });
-    shuffle<Isa, lanes>(v);
+    transpose_square<Isa>(v);
     const ptrdiff_t* const targets = spread.targets + first;
     unroll<lanes>([&](auto p) {
         if (Whole || p.value < count) Isa::store(spread.to + targets[p.value], v[p.value]);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "kernels/channelwise_arguments.hpp"
+#include "kernels/one_pixel_arguments.hpp"
 
 namespace flatconv {
 
@@ -211,6 +212,9 @@ struct Kernels {
     void (*spread_pixels)(const PixelSpread<T>&);
     void (*convolve_channelwise)(const ChannelwisePlane<T>&);
     void (*channelwise_gradient)(const ChannelwiseGradient<T>&);
+
+    void (*chain_panels)(const PixelChains<T>&);
+    void (*chain_rows)(const PixelChains<T>&);
 
     void (*pack_vector)(const VectorPacking<T>&);
     void (*transpose)(const Transposition<T>&);

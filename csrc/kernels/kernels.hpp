@@ -3,11 +3,13 @@
 // `Isa` names the machine's vectors and the tiles that fill its registers:
 //
 //     using Scalar, Vector;  lanes, tile_rows, tile_vectors, panel_vectors, panel_rows[], direct_vectors,
-//     channelwise_pixels, registers, image_vectors (or 0), chains
+//     channelwise_pixels, registers, image_vectors (or 0), chains, block_lanes
 //     zero(), broadcast(const Scalar*), load(const Scalar*), store(Scalar*, Vector), add(a, b), fma(a, b, c)
 //     max(a, b), min(a, b)                          b where either is a NaN
 //     load_first(const Scalar*, n), store_first(Scalar*, Vector, n)     the first n lanes, 0 < n <= lanes
 //     zip_low(a, b), zip_high(a, b)                 a0 b0 a1 b1 …, from the lower and from the upper halves
+//     zip_low_in_blocks(a, b), zip_high_in_blocks(a, b)     the same in each of several blocks of `block_lanes`;
+//     even_blocks(a, b), odd_blocks(a, b)           a's blocks 0, 2 …, then b's; a's 1, 3 …, then b's
 //     even(a, b), odd(a, b)                         a0 a2 … b0 b2 …, a1 a3 … b1 b3 …
 //     align<n>(a, b)                                a[n] … b[n - 1], 0 < n < lanes
 //     using Lanes; between(begin, end)              0 <= begin, end <= lanes; none where begin >= end
@@ -41,6 +43,7 @@
 #include "kernels/image_adjoint_kernel.hpp"
 #include "kernels/image_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
+#include "kernels/one_pixel_kernel.hpp"
 #include "kernels/packing.hpp"
 
 namespace flatconv {
@@ -84,6 +87,8 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.spread_pixels = spread_pixels<Isa>;
     kernels.convolve_channelwise = convolve_channelwise<Isa>;
     kernels.channelwise_gradient = channelwise_gradient<Isa>;
+    kernels.chain_panels = chain_panels<Isa>;
+    kernels.chain_rows = chain_rows<Isa>;
     kernels.pack_vector = pack_vector<Isa>;
     kernels.transpose = transpose<Isa>;
     kernels.finish_rows = finish_rows<Isa>;

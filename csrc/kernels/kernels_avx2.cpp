@@ -23,7 +23,7 @@ struct Avx2Float {
     using Vector = __m256;
     static constexpr int lanes = 8, tile_rows = 6, tile_vectors = 2, chains = 12;
     static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2, channelwise_pixels = 8;
-    static constexpr int image_vectors = 2, registers = 16;
+    static constexpr int image_vectors = 2, registers = 16, block_lanes = 4;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm256_broadcast_ss(p); }
@@ -43,11 +43,15 @@ struct Avx2Float {
         const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(n), 23);
         return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
     }
+    static FLATCONV_INLINE Vector zip_low_in_blocks(Vector a, Vector b) { return _mm256_unpacklo_ps(a, b); }
+    static FLATCONV_INLINE Vector zip_high_in_blocks(Vector a, Vector b) { return _mm256_unpackhi_ps(a, b); }
+    static FLATCONV_INLINE Vector even_blocks(Vector a, Vector b) { return _mm256_permute2f128_ps(a, b, 0x20); }
+    static FLATCONV_INLINE Vector odd_blocks(Vector a, Vector b) { return _mm256_permute2f128_ps(a, b, 0x31); }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
-        return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+        return even_blocks(zip_low_in_blocks(a, b), zip_high_in_blocks(a, b));
     }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
-        return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+        return odd_blocks(zip_low_in_blocks(a, b), zip_high_in_blocks(a, b));
     }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) {
         const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
@@ -102,7 +106,7 @@ struct Avx2Double {
     using Vector = __m256d;
     static constexpr int lanes = 4, tile_rows = 6, tile_vectors = 2, chains = 12;
     static constexpr int panel_vectors = 2, panel_rows[] = {12, 6}, direct_vectors = 2, channelwise_pixels = 8;
-    static constexpr int image_vectors = 2, registers = 16;
+    static constexpr int image_vectors = 2, registers = 16, block_lanes = 2;
 
     static FLATCONV_INLINE Vector zero() { return _mm256_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm256_broadcast_sd(p); }
@@ -122,11 +126,15 @@ struct Avx2Double {
         const __m256i exponent = _mm256_slli_epi64(_mm256_castpd_si256(n), 52);
         return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), exponent));
     }
+    static FLATCONV_INLINE Vector zip_low_in_blocks(Vector a, Vector b) { return _mm256_unpacklo_pd(a, b); }
+    static FLATCONV_INLINE Vector zip_high_in_blocks(Vector a, Vector b) { return _mm256_unpackhi_pd(a, b); }
+    static FLATCONV_INLINE Vector even_blocks(Vector a, Vector b) { return _mm256_permute2f128_pd(a, b, 0x20); }
+    static FLATCONV_INLINE Vector odd_blocks(Vector a, Vector b) { return _mm256_permute2f128_pd(a, b, 0x31); }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
-        return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
+        return even_blocks(zip_low_in_blocks(a, b), zip_high_in_blocks(a, b));
     }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
-        return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
+        return odd_blocks(zip_low_in_blocks(a, b), zip_high_in_blocks(a, b));
     }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) {
         return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), _MM_SHUFFLE(3, 1, 2, 0));

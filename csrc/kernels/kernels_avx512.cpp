@@ -15,7 +15,7 @@ struct Avx512Float {
     using Vector = __m512;
     static constexpr int lanes = 16, tile_rows = 14, tile_vectors = 2, chains = 16;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4, channelwise_pixels = 8;
-    static constexpr int image_vectors = 4, registers = 32;
+    static constexpr int image_vectors = 4, registers = 32, block_lanes = 4;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_ps(); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
@@ -45,6 +45,18 @@ struct Avx512Float {
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
         const __m512i order = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
         return _mm512_permutex2var_ps(a, order, b);
+    }
+    static FLATCONV_INLINE Vector zip_low_in_blocks(Vector a, Vector b) {
+        return _mm512_maskz_unpacklo_ps(0xFFFF, a, b);
+    }
+    static FLATCONV_INLINE Vector zip_high_in_blocks(Vector a, Vector b) {
+        return _mm512_maskz_unpackhi_ps(0xFFFF, a, b);
+    }
+    static FLATCONV_INLINE Vector even_blocks(Vector a, Vector b) {
+        return _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, 0x88);
+    }
+    static FLATCONV_INLINE Vector odd_blocks(Vector a, Vector b) {
+        return _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, 0xDD);
     }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) {
         const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -119,7 +131,7 @@ struct Avx512Double {
     using Vector = __m512d;
     static constexpr int lanes = 8, tile_rows = 14, tile_vectors = 2, chains = 16;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 14}, direct_vectors = 4, channelwise_pixels = 8;
-    static constexpr int image_vectors = 4, registers = 32;
+    static constexpr int image_vectors = 4, registers = 32, block_lanes = 2;
 
     static FLATCONV_INLINE Vector zero() { return _mm512_setzero_pd(); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return _mm512_set1_pd(*p); }
@@ -148,6 +160,16 @@ struct Avx512Double {
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
         const __m512i order = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
         return _mm512_permutex2var_pd(a, order, b);
+    }
+    static FLATCONV_INLINE Vector zip_low_in_blocks(Vector a, Vector b) { return _mm512_maskz_unpacklo_pd(0xFF, a, b); }
+    static FLATCONV_INLINE Vector zip_high_in_blocks(Vector a, Vector b) {
+        return _mm512_maskz_unpackhi_pd(0xFF, a, b);
+    }
+    static FLATCONV_INLINE Vector even_blocks(Vector a, Vector b) {
+        return _mm512_maskz_shuffle_f64x2(0xFF, a, b, 0x88);
+    }
+    static FLATCONV_INLINE Vector odd_blocks(Vector a, Vector b) {
+        return _mm512_maskz_shuffle_f64x2(0xFF, a, b, 0xDD);
     }
     static FLATCONV_INLINE Vector even(Vector a, Vector b) {
         const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);

@@ -13,7 +13,7 @@ struct NeonFloat {
     using Vector = float32x4_t;
     static constexpr int lanes = 4, tile_rows = 7, tile_vectors = 3, chains = 24;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, direct_vectors = 4, channelwise_pixels = 8;
-    static constexpr int image_vectors = 4, registers = 32;
+    static constexpr int image_vectors = 4, registers = 32, block_lanes = lanes;
 
     static FLATCONV_INLINE Vector zero() { return vdupq_n_f32(0); }
     static FLATCONV_INLINE Vector broadcast(const float* p) { return vld1q_dup_f32(p); }
@@ -86,7 +86,7 @@ struct NeonDouble {
     using Vector = float64x2_t;
     static constexpr int lanes = 2, tile_rows = 7, tile_vectors = 3, chains = 24;
     static constexpr int panel_vectors = 2, panel_rows[] = {14, 10}, direct_vectors = 4, channelwise_pixels = 8;
-    static constexpr int image_vectors = 4, registers = 32;
+    static constexpr int image_vectors = 4, registers = 32, block_lanes = lanes;
 
     static FLATCONV_INLINE Vector zero() { return vdupq_n_f64(0); }
     static FLATCONV_INLINE Vector broadcast(const double* p) { return vld1q_dup_f64(p); }

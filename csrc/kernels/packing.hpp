@@ -82,6 +82,31 @@ FLATCONV_INLINE void shuffle(typename Isa::Vector (&v)[Count]) {
 template <typename Isa>
 constexpr bool writes_lines = Isa::lanes * sizeof(typename Isa::Scalar) == 64;
 
+/// Transposes as many vectors as they have lanes: one bit after the other of an element's lane changes places with that
+/// of its vector. Bits within a block of lanes first, from the highest one down, by zips of blocks; then those of the
+/// block, from the lowest one up. CPUs do both in less time than zips of whole vectors.
+template <typename Isa, int Distance = Isa::block_lanes / 2>
+FLATCONV_INLINE void transpose_square(typename Isa::Vector (&v)[Isa::lanes]) {
+    constexpr bool in_blocks = Distance < Isa::block_lanes;
+    unroll<Isa::lanes>([&](auto i) {
+        if constexpr ((i.value & Distance) == 0) {
+            const typename Isa::Vector a = v[i.value], b = v[i.value + Distance];
+            if constexpr (Isa::block_lanes == Isa::lanes) {
+                v[i.value] = Isa::zip_low(a, b);
+                v[i.value + Distance] = Isa::zip_high(a, b);
+            } else if constexpr (in_blocks) {
+                v[i.value] = Isa::zip_low_in_blocks(a, b);
+                v[i.value + Distance] = Isa::zip_high_in_blocks(a, b);
+            } else {
+                v[i.value] = Isa::even_blocks(a, b);
+                v[i.value + Distance] = Isa::odd_blocks(a, b);
+            }
+        }
+    });
+    constexpr int next = Distance == 1 ? Isa::block_lanes : in_blocks ? Distance / 2 : Distance * 2;
+    if constexpr (next < Isa::lanes) transpose_square<Isa, next>(v);
+}
+
 template <typename Isa, bool Whole>
 FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& t, int64_t row, int64_t col) {
     using Scalar = typename Isa::Scalar;
@@ -98,7 +123,7 @@ FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& 
             v[r.value] = cols == lanes ? Isa::load(at) : Isa::load_first(at, cols);
         }
     });
-    shuffle<Isa, lanes>(v);
+    transpose_square<Isa>(v);
     const Epilogue<Scalar>* const epilogue = t.epilogue;
     unroll<lanes>([&](auto c) {
         if (c.value >= cols) return;

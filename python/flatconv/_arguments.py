@@ -60,6 +60,8 @@ def integer(name: str, value: Any) -> int:
 
 def per_axis(name: str, value: Any, rank: int) -> tuple[int, ...]:
     """One integer for each spatial axis, from one integer or from a sequence of `rank` of them."""
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        return (value,) * rank
     if type(value) is tuple and len(value) == rank and _are_plain(value):
         return value
     number = _index(value)
@@ -72,6 +74,8 @@ def amounts(value: Any, rank: int) -> str | tuple[tuple[int, int], ...]:
     """The argument `padding`: the name of a rule as it is, everything else as pairs (before, after)."""
     if isinstance(value, str):
         return choice("padding", value, PADDING_RULES, "an integer, or a pair (before, after) for each axis")
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        return ((value, value),) * rank
     if type(value) is tuple and len(value) == rank and _are_plain(value):
         return tuple((number, number) for number in value)
     number = _index(value)

@@ -9,8 +9,6 @@ import numpy as np
 from flatconv import _core
 from flatconv._arguments import (
     ALGORITHMS,
-    INT64_MAX,
-    INT64_MIN,
     activation_of,
     amounts,
     byte_limit,
@@ -29,6 +27,9 @@ if TYPE_CHECKING:
 
 _ndarray = np.ndarray
 _core_conv = _core.conv
+# The defaults, by rank.
+_ONES = ((), (1,), (1, 1), (1, 1, 1))
+_ZEROS = ((), ((0, 0),), ((0, 0), (0, 0)), ((0, 0), (0, 0), (0, 0)))
 
 
 def convolve(
@@ -61,19 +62,10 @@ def convolve(
         x, weight, bias, residual = promoted(2, x=x, weight=weight, bias=bias, residual=residual)
         dtype = x.dtype
 
-    if type(stride) is int and INT64_MIN <= stride <= INT64_MAX:
-        stride = (stride,) * rank
-    else:
-        stride = per_axis("stride", stride, rank)
-    if type(padding) is int and INT64_MIN <= padding <= INT64_MAX:
-        padding = ((padding, padding),) * rank
-    else:
-        padding = amounts(padding, rank)
-    if type(dilation) is int and INT64_MIN <= dilation <= INT64_MAX:
-        dilation = (dilation,) * rank
-    else:
-        dilation = per_axis("dilation", dilation, rank)
-    if type(groups) is not int or not INT64_MIN <= groups <= INT64_MAX:
+    stride = _ONES[rank] if type(stride) is int and stride == 1 else per_axis("stride", stride, rank)
+    padding = _ZEROS[rank] if type(padding) is int and padding == 0 else amounts(padding, rank)
+    dilation = _ONES[rank] if type(dilation) is int and dilation == 1 else per_axis("dilation", dilation, rank)
+    if type(groups) is not int or groups != 1:
         groups = integer("groups", groups)
 
     x_shape, weight_shape = x.shape, weight.shape

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flatconv import _core
-from flatconv._arguments import (
-    ALGORITHMS,
-    activation_of,
-    amounts,
-    byte_limit,
-    choice,
-    flag,
-    integer,
-    per_axis,
-)
+from flatconv._arguments import integer
 from flatconv._arrays import promoted
-from flatconv._packed import PackedConv
+from flatconv._packed import PackedConv, layer_of, rank_of
 from flatconv._shapes import check_transposed_bias
 
 if TYPE_CHECKING:
@@ -89,11 +79,7 @@ def pack_transpose(
     """
     kernels, offsets = promoted(1, weight=weight, bias=bias)
     shape = kernels.shape
-    rank = len(shape) - 2
-    if not 1 <= rank <= 3:
-        raise ValueError(
-            f"weight must have 3, 4 or 5 dimensions, (in, out / groups, *kernel), got weight.shape = {shape}"
-        )
+    rank = rank_of(shape, "(in, out / groups, *kernel)")
     groups = integer("groups", groups)
     if groups < 1:
         raise ValueError(f"groups must be at least 1, got {groups}")
@@ -101,25 +87,5 @@ def pack_transpose(
         raise ValueError(f"weight has {shape[0]} input channels, which groups={groups} does not divide")
     if offsets is not None:
         check_transposed_bias(rank, offsets.shape, shape, groups)
-    return PackedConv(
-        _core.PackedLayer(
-            kernels,
-            offsets,
-            per_axis("stride", stride, rank),
-            amounts(padding, rank),
-            per_axis("dilation", dilation, rank),
-            groups,
-            "zeros",
-            True,
-            per_axis("output_padding", output_padding, rank),
-            flag("channels_last", channels_last),
-            activation_of(activation),
-            choice("algorithm", algorithm, ALGORITHMS),
-            byte_limit(workspace_limit),
-        ),
-        shape,
-        kernels.dtype,
-        groups,
-        channels_last,
-        transposed=True,
-    )
+    options = (channels_last, activation, algorithm, workspace_limit)
+    return layer_of(kernels, offsets, stride, padding, dilation, groups, "zeros", True, output_padding, *options)

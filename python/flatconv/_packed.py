@@ -82,15 +82,40 @@ def pack(
     """
     kernels, offsets = promoted(1, weight=weight, bias=bias)
     shape = kernels.shape
-    rank = len(shape) - 2
-    if not 1 <= rank <= 3:
-        raise ValueError(
-            f"weight must have 3, 4 or 5 dimensions, (out, in / groups, *kernel), got weight.shape = {shape}"
-        )
+    rank = rank_of(shape, "(out, in / groups, *kernel)")
     groups = integer("groups", groups)
     check_channels(rank, (shape[1] * groups, *shape[2:]), shape, groups)
     if offsets is not None:
         check_bias(offsets.shape, shape, plain=False)
+    options = (channels_last, activation, algorithm, workspace_limit)
+    return layer_of(kernels, offsets, stride, padding, dilation, groups, padding_mode, False, 0, *options)
+
+
+def rank_of(shape: tuple[int, ...], axes: str) -> int:
+    """The number of spatial axes of weights of this shape."""
+    rank = len(shape) - 2
+    if not 1 <= rank <= 3:
+        raise ValueError(f"weight must have 3, 4 or 5 dimensions, {axes}, got weight.shape = {shape}")
+    return rank
+
+
+def layer_of(
+    kernels: NDArray[Any],
+    offsets: NDArray[Any] | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    padding_mode: Any,
+    transposed: bool,
+    output_padding: Any,
+    channels_last: Any,
+    activation: Any,
+    algorithm: Any,
+    workspace_limit: Any,
+) -> PackedConv:
+    """What `pack` and `pack_transpose` make of weights and bias that go together."""
+    rank = kernels.ndim - 2
     return PackedConv(
         _core.PackedLayer(
             kernels,
@@ -100,17 +125,18 @@ def pack(
             per_axis("dilation", dilation, rank),
             groups,
             padding_mode_name(padding_mode),
-            False,
-            (0,) * rank,
+            transposed,
+            per_axis("output_padding", output_padding, rank),
             flag("channels_last", channels_last),
             activation_of(activation),
             choice("algorithm", algorithm, ALGORITHMS),
             byte_limit(workspace_limit),
         ),
-        shape,
+        kernels.shape,
         kernels.dtype,
         groups,
         channels_last,
+        transposed,
     )
 
 
@@ -136,7 +162,7 @@ class PackedConv:
         dtype: np.dtype[Any],
         groups: int,
         channels_last: bool,
-        transposed: bool = False,
+        transposed: bool,
     ) -> None:
         self._layer = layer
         self._run = layer.run
