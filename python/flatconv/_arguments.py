@@ -76,8 +76,11 @@ def amounts(value: Any, rank: int) -> str | tuple[tuple[int, int], ...]:
         return choice("padding", value, PADDING_RULES, "an integer, or a pair (before, after) for each axis")
     if type(value) is int and INT64_MIN <= value <= INT64_MAX:
         return ((value, value),) * rank
-    if type(value) is tuple and len(value) == rank and _are_plain(value):
-        return tuple((number, number) for number in value)
+    if type(value) is tuple and len(value) == rank:
+        if _are_plain(value):
+            return tuple((number, number) for number in value)
+        if _are_pairs(value):
+            return value
     number = _index(value)
     if number is not None:
         number = _fitting("padding", number)
@@ -191,6 +194,14 @@ def _are_plain(values: tuple[Any, ...]) -> bool:
     """Whether there is nothing but Python's own integers of 64 bits, which need no further look."""
     for value in values:  # noqa: SIM110 (a generator costs more than the loop)
         if type(value) is not int or not INT64_MIN <= value <= INT64_MAX:
+            return False
+    return True
+
+
+def _are_pairs(values: tuple[Any, ...]) -> bool:
+    """The same of pairs of them."""
+    for value in values:  # noqa: SIM110
+        if type(value) is not tuple or len(value) != 2 or not _are_plain(value):
             return False
     return True
 
