@@ -48,7 +48,8 @@ void chain_rows(const PixelChains<typename Isa::Scalar>& chains) {
     constexpr int lanes = Isa::lanes, each = lanes < 4 ? lanes : 4;
     const ptrdiff_t stride = chains.row_stride;
     const int64_t place = int64_t(reinterpret_cast<uintptr_t>(chains.chains->weights) / sizeof(Scalar)) % lanes;
-    const int64_t back = stride % lanes == 0 ? place : 0;
+    // That takes a square more.
+    const int64_t back = stride % lanes == 0 && chains.depth > 16 * lanes ? place : 0;
     for (int64_t done = 0; done < chains.depth;) {
         const int64_t wanted = done == lanes ? done - back : done;
         const int64_t begin = wanted + lanes <= chains.depth ? wanted : chains.depth - lanes;
@@ -59,7 +60,7 @@ void chain_rows(const PixelChains<typename Isa::Scalar>& chains) {
             const Scalar* from = chain.weights + begin;
             unroll<lanes / each>([&](auto part) {
                 unroll<each>([&](auto r) {
-                    __builtin_prefetch(from + r.value * stride + 2 * lanes);
+                    __builtin_prefetch(from + r.value * stride + lanes);
                     v[part.value * each + r.value] = Isa::load(from + r.value * stride);
                 });
                 from += each * stride;
