@@ -124,6 +124,34 @@ def placed(call, function, x, expected, **options):
     return np.moveaxis(y, -1, 1) if last else y
 
 
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)])
+def test_channels_each_for_itself(isa, split_work, rng, size, stride):
+    """Every edge of the image, and bytes of every kind."""
+    types = itertools.cycle(itertools.product(TYPES, TYPES, TYPES))
+    for rows, cols in ((1, 1), (2, 3), (9, 15), (40, 16), (10, 17), (35, 67), (6, 200)):
+        for before, after in ((0, 0), (1, 1), (3, 3), (0, 5), (2, 9)):
+            if min(rows, cols) + before + after < size:
+                continue
+            x_type, weight_type, y_type = next(types)
+            x, weight = numbers(rng, x_type, (2, 3, rows, cols)), numbers(rng, weight_type, (3, 1, size, size))
+            x_zero, y_zero = numbers(rng, x_type, ()), numbers(rng, y_type, ())
+            weight_zero = np.array(0 if weight_type is np.int8 else 128, weight_type)
+            pads = ((before, after), (after, before))
+            exact = sums(x, weight, x_zero, weight_zero, (stride, stride), pads, (1, 1), 3)
+            geometry = {"stride": stride, "padding": pads, "groups": 3}
+            for threads in (1, 3):
+                y = conv_integer(
+                    x, weight, x_zero_point=x_zero, weight_zero_point=weight_zero, threads=threads, **geometry
+                )
+                np.testing.assert_array_equal(y, wrapped(exact))
+                bias = rng.integers(-(2**31), 2**31, 3, np.int32)
+                scales = rng.uniform(1e-3, 1e-2, 3).astype(np.float32)
+                y = qlinear_conv(
+                    x, 0.1, x_zero, weight, scales, weight_zero, 0.5, y_zero, bias, threads=threads, **geometry
+                )
+                np.testing.assert_array_equal(y, requantized(exact, 0.1, scales, 0.5, y_zero, y_type, bias))
+
+
 @given(call=calls())
 def test_sums_are_exact(every_isa, split_work, call):
     x, weight, (x_zero, weight_zero), geometry, exact = operands(call)

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "conv/byte_conv.hpp"
+#include "conv/byte_image_product.hpp"
 #include "conv/byte_product.hpp"
 #include "conv/call.hpp"
 #include "conv/limited_plan.hpp"
@@ -134,9 +135,39 @@ class BytePlan final : public ConvPlan {
     std::size_t bytes_per_participant_;
 };
 
-Status plan_bytes(const PlanRequest& request, const ByteCall& call, const Options& options,
+/// Of single channels that are read from the image, without memory of its own.
+class ByteImagePlan final : public ConvPlan {
+  public:
+    ByteImagePlan(const PlanRequest& request, const ByteCall& call)
+        : kernels_(request.kernels->bytes), call_(call), blocking_(request) {}
+
+    double cycles() const override { return blocking_.cycles(); }
+    std::size_t workspace_bytes() const override { return 0; }
+    std::string describe() const override { return "words of bytes read from the image, lanes across pixels"; }
+
+    void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
+        parallel::for_each_task(
+            runtime.executor, blocking_.participants, blocking_.tasks(),
+            [&](int, std::int64_t index) {
+                ByteImageTask(blocking_, kernels_, call_, arrays, index).run(runtime.cancellation);
+            },
+            &runtime.cancellation);
+    }
+
+  private:
+    const ByteKernels& kernels_;
+    const ByteCall& call_;
+    const ByteImageBlocking blocking_;
+};
+
+/// Without `y`, where it lies is not known, and the plan is one for any.
+Status plan_bytes(const PlanRequest& request, const ByteCall& call, const Array* y, const Options& options,
                   std::unique_ptr<ConvPlan>& chosen) {
     if (options.algorithm != Algorithm::automatic) return invalid("a convolution of bytes has one algorithm");
+    if (y && ByteImageTask::suits(request, call, *y)) {
+        chosen = std::make_unique<ByteImagePlan>(request, call);
+        return {};
+    }
     return plan_within(
         request, options.workspace_limit, "convolution",
         [&](const PlanRequest& smaller) { return std::make_unique<BytePlan>(smaller, call); }, chosen);
@@ -195,7 +226,7 @@ Status convolve(const ConvProblem& problem, const ByteInputs& inputs, const Requ
         with_strides(y, dense_strides(rows, shape.output, given ? 1 : std::int64_t(sizeof(std::int32_t)))),
         nullptr};
     std::unique_ptr<ConvPlan> chosen;
-    if (Status status = plan_bytes(request, call, options, chosen); !status) return status;
+    if (Status status = plan_bytes(request, call, &arrays.y, options, chosen); !status) return status;
     return run(*chosen, arrays, options);
 }
 
@@ -209,7 +240,7 @@ Status byte_workspace(const ConvProblem& problem, bool requantizes, const Option
     const Requantization requantization;
     const ByteCall call{{}, requantizes ? &requantization : nullptr, true};
     std::unique_ptr<ConvPlan> chosen;
-    Status status = plan_bytes(request, call, options, chosen);
+    Status status = plan_bytes(request, call, nullptr, options, chosen);
     if (status) bytes = workspace_of(*chosen);
     return status;
 }

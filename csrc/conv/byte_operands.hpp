@@ -44,6 +44,17 @@ struct ByteCall {
     }
 };
 
+/// What all of a call's sums have in common on their way to y.
+inline SumFinish common_finish(const ByteCall& call) {
+    SumFinish finish{};
+    if (!call.requantization) return finish;
+    finish.zero_point = call.requantization->y_zero_point;
+    const int least = call.requantization->y_type == ByteType::int8 ? -128 : 0;
+    finish.low = float(least - finish.zero_point);
+    finish.high = float(least + 255 - finish.zero_point);
+    return finish;
+}
+
 /// The weights' sizes in words, of `group` input channels each.
 inline WeightSizes word_sizes(WeightSizes sizes, int group) {
     sizes.in_channels = ceil_div(sizes.in_channels, group);
@@ -135,15 +146,10 @@ class ByteOperands {
 
     /// How sums of the rows from `first` on are finished, but for where they are.
     SumFinish finish(std::int64_t first) const {
-        SumFinish finish{};
+        SumFinish finish = common_finish(call_);
         finish.added = added_ + first;
         finish.factors = factors_ ? factors_ + first : nullptr;
-        if (!scales_) return finish;
-        finish.scales = scales_ + first;
-        finish.zero_point = call_.requantization->y_zero_point;
-        const int least = call_.requantization->y_type == ByteType::int8 ? -128 : 0;
-        finish.low = float(least - finish.zero_point);
-        finish.high = float(least + 255 - finish.zero_point);
+        finish.scales = scales_ ? scales_ + first : nullptr;
         return finish;
     }
 

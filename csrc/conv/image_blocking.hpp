@@ -39,19 +39,24 @@ struct ImageBlocking {
     std::int64_t tasks() const { return shape.batch * bands.boxes() * group_parts(); }
 
     static bool suits(const PlanRequest& request) {
-        const ConvShape& shape = request.shape;
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
+        const bool mirrored = request.shape.mirrored;
+        const bool has_kernel = mirrored ? kernels.transpose_image : kernels.convolve_image;
+        const bool in_rows = (request.x_pixels_dense && request.y_in_rows) || (request.halves_dense && !mirrored);
+        return has_kernel && in_rows && suits_shape(request);
+    }
+
+    static bool suits_shape(const PlanRequest& request) {
+        const ConvShape& shape = request.shape;
         const std::int64_t size = shape.kernel[2], stride = shape.stride[2];
         const bool flat = shape.input[0] == 1 && shape.output[0] == 1 && shape.kernel[0] == 1;
         const bool alone = shape.in_channels == 1 && shape.out_channels == 1;
         const bool square =
             shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 && shape.dilation[2] == 1;
-        const bool has_kernel = shape.mirrored ? kernels.transpose_image && transposes_images<T>(size, stride)
-                                               : kernels.convolve_image && convolves_images<T>(size, stride);
-        const bool in_rows = (request.x_pixels_dense && request.y_in_rows) || (request.halves_dense && !shape.mirrored);
+        const bool of_size = shape.mirrored ? transposes_images<T>(size, stride) : convolves_images<T>(size, stride);
         const bool fits = !half_kernels<T>(request) || fitting_rows(request) >= 1;
-        return has_kernel && flat && alone && square && in_rows && shape.padding_mode == PaddingMode::zeros &&
-               meets_image(shape) && fits;
+        return flat && alone && square && of_size && shape.padding_mode == PaddingMode::zeros && meets_image(shape) &&
+               fits;
     }
 
   private:
@@ -111,6 +116,38 @@ struct ImageBlocking {
         // Halves are converted on both ways.
         const double converted = half ? double(rows) * double(shape.input[2] * stride + shape.output[2]) : 0;
         return strips * row * double(rows + (size - 1) / stride) + 2 * converted / kernels.lanes + 60;
+    }
+};
+
+/// What one task computes: a box of one image's output, for some groups.
+struct ImageTaskBox {
+    std::int64_t first_group, end_group;
+    std::int64_t image;
+    PixelBox box;
+
+    template <typename T>
+    ImageTaskBox(const ImageBlocking<T>& blocking, std::int64_t index)
+        : first_group(index % blocking.group_parts() * blocking.groups_per_task),
+          end_group(std::min(blocking.shape.groups, first_group + blocking.groups_per_task)),
+          image(index / blocking.group_parts() % blocking.shape.batch),
+          box(blocking.bands.at(blocking.shape, index / blocking.group_parts() / blocking.shape.batch)) {}
+
+    /// For the kernels, where all pixels of a channel follow each other.
+    ImageBox place(const ConvShape& shape) const {
+        const auto first = [&](std::size_t axis) {
+            return shape.mirrored ? box.first[axis] + shape.pad_before[axis]
+                                  : box.first[axis] * shape.stride[axis] - shape.pad_before[axis];
+        };
+        return {std::ptrdiff_t(shape.input[2]),
+                shape.input[1],
+                shape.input[2],
+                first(1),
+                first(2),
+                int(shape.kernel[2]),
+                int(shape.stride[2]),
+                box.size[1],
+                box.size[2],
+                std::ptrdiff_t(shape.output[2])};
     }
 };
 

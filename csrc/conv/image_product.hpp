@@ -19,58 +19,42 @@ class ImageTask {
           arrays_(arrays),
           operands_(operands),
           workspace_(workspace),
-          first_group_(index % blocking.group_parts() * blocking.groups_per_task),
-          image_(index / blocking.group_parts() % shape_.batch),
-          box_(blocking.bands.at(shape_, index / blocking.group_parts() / shape_.batch)) {}
+          task_(blocking, index) {}
 
     void run(parallel::Cancellation& cancellation) const {
         ImageConvolution<T> channel;
-        channel.x_row_stride = std::ptrdiff_t(shape_.input[2]);
-        channel.x_rows = shape_.input[1];
-        channel.x_cols = shape_.input[2];
-        if (shape_.mirrored) {
-            channel.first_row = box_.first[1] + shape_.pad_before[1];
-            channel.first_col = box_.first[2] + shape_.pad_before[2];
-        } else {
-            channel.first_row = box_.first[1] * shape_.stride[1] - shape_.pad_before[1];
-            channel.first_col = box_.first[2] * shape_.stride[2] - shape_.pad_before[2];
-        }
-        channel.size = int(shape_.kernel[2]);
-        channel.stride = int(shape_.stride[2]);
-        channel.y_row_stride = channel.residual_row_stride = std::ptrdiff_t(shape_.output[2]);
-        channel.rows = box_.size[1];
-        channel.cols = box_.size[2];
+        static_cast<ImageBox&>(channel) = task_.place(shape_);
+        channel.residual_row_stride = channel.y_row_stride;
         // Of the image, where only the rows that the box meets are widened.
         const std::int64_t first_met = std::clamp<std::int64_t>(channel.first_row, 0, shape_.input[1]);
         if (blocking_.half) {
-            const std::int64_t end_met = channel.first_row + blocking_.reach(box_.size[1]);
+            const std::int64_t end_met = channel.first_row + blocking_.reach(channel.rows);
             channel.x = workspace_.x;
             channel.x_rows = std::max<std::int64_t>(0, std::min(shape_.input[1], end_met) - first_met);
             channel.first_row -= first_met;
             channel.y = workspace_.y;
         }
-        const std::int64_t end = std::min(shape_.groups, first_group_ + blocking_.groups_per_task);
-        const BandTask task(box_, image_, first_group_, end - first_group_);
-        const OutputBand<T> y(shape_, task, arrays_, operands_.bias + first_group_, operands_.activation,
-                              blocking_.half);
+        const std::int64_t first = task_.first_group;
+        const BandTask task(task_.box, task_.image, first, task_.end_group - first);
+        const OutputBand<T> y(shape_, task, arrays_, operands_.bias + first, operands_.activation, blocking_.half);
         constexpr T infinity = std::numeric_limits<T>::infinity();
         const Epilogue<T> shared = y.epilogue(0, 0);
         const bool clamps = shared.clamps && !shared.residual;
         channel.low = clamps ? shared.low : -infinity;
         channel.high = clamps ? shared.high : infinity;
-        for (std::int64_t group = first_group_; group < end; ++group) {
-            if ((group - first_group_ + 1) % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
-            const Epilogue<T> epilogue = y.epilogue(group - first_group_, 0);
+        for (std::int64_t group = first; group < task_.end_group; ++group) {
+            if ((group - first + 1) % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
+            const Epilogue<T> epilogue = y.epilogue(group - first, 0);
             T gathered[most_taps];
             channel.weights = weights_of(group, gathered);
             channel.epilogue = &epilogue;
             if (blocking_.half) {
                 widen_rows(group, first_met, channel.x_rows);
                 blocking_.kernels.convolve_image(channel);
-                y.store_rows(blocking_.kernels, group - first_group_, 1, workspace_.y, 0, channel.y_row_stride);
+                y.store_rows(blocking_.kernels, group - first, 1, workspace_.y, 0, channel.y_row_stride);
             } else {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
-                channel.y = y.row(group - first_group_);
+                channel.y = y.row(group - first);
                 (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
             }
         }
@@ -96,7 +80,7 @@ class ImageTask {
 
     const std::byte* channel_of(std::int64_t group) const {
         const ByteStrides& strides = arrays_.x.byte_strides;
-        return static_cast<const std::byte*>(arrays_.x.data) + image_ * strides[0] + group * strides[1];
+        return static_cast<const std::byte*>(arrays_.x.data) + task_.image * strides[0] + group * strides[1];
     }
 
     void widen_rows(std::int64_t group, std::int64_t first, std::int64_t rows) const {
@@ -114,9 +98,7 @@ class ImageTask {
     const ConvArrays& arrays_;
     const Operands<T>& operands_;
     const ImageWorkspace<T>& workspace_;
-    const std::int64_t first_group_;
-    const std::int64_t image_;
-    const PixelBox box_;
+    const ImageTaskBox task_;
 };
 
 }  // namespace flatconv

@@ -9,23 +9,28 @@ namespace flatconv {
 
 template <typename T>
 struct Epilogue;
+struct SumFinish;
 
 /// A box of the output of one channel, convolved with a kernel of its own: size × size elements, with the same stride
-/// along both axes, and zeros around the image. The image is read where it lies.
-template <typename T>
-struct ImageConvolution {
-    const T* x;  // the channel's first pixel
+/// along both axes. The image is read where it lies.
+struct ImageBox {
     ptrdiff_t x_row_stride;
     int64_t x_rows, x_cols;
     /// Where the kernel lies for the box's first output. On either side it reaches at most size - 1 columns beyond the
     /// image. Of a transpose: where the box's first output lies in the padded one, of which hardly any columns lie
     /// behind those that the image's pixels reach.
     int64_t first_row, first_col;
-    const T* weights;
     int size, stride;  // such as convolves_images allows
-    T* y;
-    ptrdiff_t y_row_stride;
     int64_t rows, cols;
+    ptrdiff_t y_row_stride;
+};
+
+/// With zeros around the image.
+template <typename T>
+struct ImageConvolution : ImageBox {
+    const T* x;  // the channel's first pixel
+    const T* weights;
+    T* y;
     T low, high;                  // sums with their bias are kept between these; infinite ones keep them as they are
     const Epilogue<T>* epilogue;  // of one output channel; its own bounds count where there is a residual
     ptrdiff_t residual_row_stride;
@@ -43,6 +48,20 @@ template <typename T>
 constexpr bool transposes_images(int64_t size, int64_t stride) {
     return sizeof(T) == sizeof(float) && size == 3 && (stride == 1 || stride == 2);
 }
+
+/// Of bytes, with `outside` around the image; all bits xor `flip`, and then unsigned. The weights are words of four
+/// signed neighbours in a kernel row, byte_image_words(size) for each row; those beyond its end are 0, and so are the
+/// words of `stride` rows before the first and behind the last.
+struct ByteImageConvolution : ImageBox {
+    const uint8_t* x;
+    uint8_t outside, flip;
+    const uint32_t* weights;
+    const SumFinish* finish;  // of one output channel, without region sums; what is `added` to sums, and what follows
+    uint32_t* sums;           // or null
+    uint8_t* y;               // then this
+};
+
+constexpr int byte_image_words(int size) { return (size + 3) / 4; }
 
 /// Some pixels of a vector of channels on their way into a band of which each pixel is such a vector: pixel p goes to
 /// to + targets[p]. Lanes without a channel become zeros.

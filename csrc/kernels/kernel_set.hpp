@@ -272,6 +272,8 @@ struct ByteKernels {
     /// `lanes`, `multiply` and its tile, and `pack_vector`; the others are null.
     Kernels<uint32_t> words;
 
+    void (*convolve_image)(const ByteImageConvolution&);  // or null
+
     void (*interleave)(const ByteInterleave&);
 
     /// The sum of all numbers in so many words, which are signed.

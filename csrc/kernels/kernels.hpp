@@ -27,6 +27,15 @@
 //     widen_first(Half, const void*, n), narrow_first(Half, Vector, void*, n)     where masks_halves; and there
 //     widen_even(Half, const void*, n)              n of them, each the first of two
 //
+// Those of four bytes have beside, for kernels/byte_image_kernel.hpp, 64 bytes in a vector:
+//
+//     bytes_between(begin, end)                     those from begin to end, which may lie anywhere
+//     load_bytes(p, some, others), fill(byte), flipped(v, flip)     some of the bytes at p, others from a vector; xor
+//     near_words(v, places), near_bytes(v, places)  lanes in another order; bytes, within each quarter
+//     scaled(sum, finish), raised<N>(v)             up to its rounding; times 256^N
+//     store_lower_bytes(p, v, n, Constant<N>)       the lower N bytes of each lane
+//     zip_low, zip_high                             as those of numbers
+//
 // Those of PairKernels are floats whose fma is of words, with join(a, b) beside: words of a's and b's upper halves.
 //
 // Everything is in an anonymous namespace and no library header is included: a function that two translation units

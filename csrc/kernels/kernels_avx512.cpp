@@ -3,6 +3,7 @@
 // avx512_bf16_kernel_set, which differs from that in bfloat16 alone, on those that have BF16 as well.
 #include <immintrin.h>
 
+#include "kernels/byte_image_kernel.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/pair_kernels.hpp"
 
@@ -223,7 +224,55 @@ struct Avx512Quads : Avx512Pairs {
         asm("vpdpbusd %1, %2, %0" : "+v"(c) : "v"(a), "v"(b));
         return c;
     }
+
+    using Bytes = __mmask64;
+    static FLATCONV_INLINE Bytes first_bytes(int64_t n) {
+        return n >= 64 ? ~Bytes(0) : n <= 0 ? 0 : (Bytes(1) << n) - 1;
+    }
+    static FLATCONV_INLINE Bytes bytes_between(int64_t begin, int64_t end) {
+        return first_bytes(end) & ~first_bytes(begin);
+    }
+    static FLATCONV_INLINE Vector fill(uint8_t byte) { return _mm512_set1_epi8(char(byte)); }
+    static FLATCONV_INLINE Vector load_bytes(const uint8_t* p, Bytes some, Vector others) {
+        return _mm512_mask_loadu_epi8(others, some, p);
+    }
+    static FLATCONV_INLINE Vector flipped(Vector v, Vector flip) { return _mm512_xor_si512(v, flip); }
+    static FLATCONV_INLINE Vector near_words(Vector bytes, Vector places) {
+        return _mm512_maskz_permutexvar_epi32(0xFFFF, places, bytes);
+    }
+    static FLATCONV_INLINE Vector near_bytes(Vector bytes, Vector places) {
+        return _mm512_maskz_shuffle_epi8(~Bytes(0), bytes, places);
+    }
+    static FLATCONV_INLINE Vector scaled(Vector sum, const SumFinish& finish) {
+        const __m512 low = _mm512_set1_ps(finish.low), high = _mm512_set1_ps(finish.high);
+        const __m512 scaled = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, sum), _mm512_set1_ps(*finish.scales));
+        return _mm512_maskz_cvtps_epi32(0xFFFF, Avx512Float::min(high, Avx512Float::max(low, scaled)));
+    }
+    template <int N>
+    static FLATCONV_INLINE Vector raised(Vector v) {
+        return _mm512_maskz_slli_epi32(0xFFFF, v, 8 * N);
+    }
+    static FLATCONV_INLINE void store_lower_bytes(uint8_t* p, Vector v, int n, Constant<1>) {
+        _mm_mask_storeu_epi8(p, first(n), _mm512_maskz_cvtepi32_epi8(0xFFFF, v));
+    }
+    static FLATCONV_INLINE void store_lower_bytes(uint8_t* p, Vector v, int n, Constant<4>) {
+        _mm512_mask_storeu_epi8(p, first_bytes(n), v);
+    }
+    static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        return _mm512_permutex2var_epi32(a, order, b);
+    }
+    static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
+        const __m512i order = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        return _mm512_permutex2var_epi32(a, order, b);
+    }
 };
+
+constexpr ByteKernels make_quad_kernels() {
+    ByteKernels kernels = make_byte_kernels<Avx512Quads>();
+    kernels.convolve_image = convolve_bytes<Avx512Quads>;
+    return kernels;
+}
 
 // Two numbers of bfloat16 in a word that is called a float.
 struct Avx512HalfPairs : Avx512Float {
@@ -254,7 +303,7 @@ const KernelSet avx512_vnni_kernel_set = {"avx512_vnni",
                                           cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni,
                                           make_kernels<Avx512Float>(),
                                           make_kernels<Avx512Double>(),
-                                          make_byte_kernels<Avx512Quads>(),
+                                          make_quad_kernels(),
                                           make_half_kernels<Avx512Float, Float16>(),
                                           make_half_kernels<Avx512Float, BFloat16>()};
 
@@ -263,7 +312,7 @@ const KernelSet avx512_bf16_kernel_set = {"avx512_bf16",
                                           cpu_avx2_fma | cpu_avx512 | cpu_avx512_vnni | cpu_avx512_bf16,
                                           make_kernels<Avx512Float>(),
                                           make_kernels<Avx512Double>(),
-                                          make_byte_kernels<Avx512Quads>(),
+                                          make_quad_kernels(),
                                           make_half_kernels<Avx512Float, Float16>(),
                                           make_half_kernels<Avx512Float, BFloat16>(),
                                           make_pair_kernels<Avx512HalfPairs>(make_kernels<Avx512Float>())};

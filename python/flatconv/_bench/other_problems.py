@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from flatconv._bench.problems import Problem
 
+_DEPTHWISE = ("depthwise 144→144 3×3 @56", "depthwise 96→96 3×3/2 @112")
 _DENSE = (
     "3→64 7×7/2 @224",
     "64→64 3×3 @56",
@@ -48,8 +49,8 @@ _PROBLEMS: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
     ({"channels_last": True}, (*_VISION, "depthwise 96→96 7×7 @56", "transposed 256→128 2×2/2 @64", "64→64 3×3×3 @16")),
     ({"dtype": "float16"}, _VISION),
     ({"dtype": "bfloat16"}, _VISION),
-    ({"operation": "conv_integer", "dtype": "uint8"}, _DENSE),
-    ({"operation": "qlinear_conv", "dtype": "uint8"}, _DENSE),
+    ({"operation": "conv_integer", "dtype": "uint8"}, (*_DENSE, *_DEPTHWISE)),
+    ({"operation": "qlinear_conv", "dtype": "uint8"}, (*_DENSE, *_DEPTHWISE)),
     ({"dtype": "complex64"}, _FEW),
     ({"dtype": "complex128"}, _FEW),
 )
