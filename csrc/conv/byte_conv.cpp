@@ -30,8 +30,10 @@ Status check_zero_point(const char* name, ByteType type, std::int32_t value) {
                    std::to_string(value));
 }
 
+bool is_scale(float value) { return value > 0 && std::isfinite(value); }
+
 Status check_scale(const std::string& name, float value) {
-    if (value > 0 && std::isfinite(value)) return {};
+    if (is_scale(value)) return {};
     return invalid(name + " must be a positive number, got " + std::to_string(value));
 }
 
@@ -67,7 +69,7 @@ Status check_requantization(const ByteCall& call, std::int64_t rows) {
     for (std::int64_t row = 0; row < rows; ++row) {
         if (given.weight_scales.data) {
             const auto value = load<float>(given.weight_scales.data, row * given.weight_scales.byte_strides[0]);
-            if (Status status = check_scale(element_of("weight_scale", row), value); !status) return status;
+            if (!is_scale(value)) return check_scale(element_of("weight_scale", row), value);
         }
         if (!std::isfinite(call.scale(row))) {
             return invalid("x_scale * weight_scale / y_scale overflows in output channel " + std::to_string(row));

@@ -70,12 +70,16 @@ class ByteImageTask {
         const auto* const from = static_cast<const std::uint8_t*>(arrays_.weight.data) + group * strides[0];
         const std::uint8_t flip = call_.inputs.weight_type == ByteType::int8 ? 0 : 0x80;
         const int size = int(blocking_.shape.kernel[2]), row_words = byte_image_words(size);
-        for (int word = 0; word < row_words; ++word) {
-            // Columns of the kernel become neighbours as channels do elsewhere.
-            kernels_.interleave({from + 4 * word * strides[4], std::ptrdiff_t(strides[4]), std::min(4, size - 4 * word),
-                                 std::ptrdiff_t(strides[3]), 0, size, 1, words + word, row_words, flip, true});
+        std::uint32_t sum = 0;
+        std::fill_n(words, size * row_words, 0u);
+        for (int kh = 0; kh < size; ++kh, words += row_words) {
+            for (int kw = 0; kw < size; ++kw) {
+                const auto number = std::uint8_t(from[kh * strides[3] + kw * strides[4]] ^ flip);
+                words[kw / 4] |= std::uint32_t(number) << (8 * (kw % 4));
+                sum += std::uint32_t(std::int8_t(number));
+            }
         }
-        return kernels_.sum(words, size * row_words);
+        return sum;
     }
 
     const ByteImageBlocking& blocking_;
