@@ -91,6 +91,12 @@ struct ChannelBlocking {
         return box;
     }
 
+    /// Rows of a part whose sums are kept at a time: of a single block of depth, those of a panel are finished before
+    /// the next one's are begun.
+    std::int64_t sum_rows(std::int64_t rows) const {
+        return shape.depth > block ? rows : std::min<std::int64_t>(rows, panels.width);
+    }
+
     std::int64_t tasks() const { return bands.tasks; }
     double cycles() const {
         if (weights == WeightForm::packed) return bands.cycles;
@@ -162,13 +168,15 @@ struct ChannelBlocking {
         double tiles = double(full) * line_cycles(taps, box[2], kernels.panel_vectors);
         if (rest) tiles += line_cycles(taps, box[2], ceil_div(rest, lanes));
         const double sums = pixels * double(round_up(rows, lanes));
+        const double kept = pixels * double(round_up(sum_rows(rows), lanes));
+        const double read = in_place ? pixels * double(shape.stride[2]) * channels : padded.elements * double(ring);
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
         return {(strays ? cost::stray * channels * padded.elements : 0) + double(box[0] * box[1]) * tiles + tables +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
                     cost::finish * sums,
-                padded.elements * double(ring) + sums};
+                read + kept};
     }
 };
 
@@ -204,7 +212,7 @@ struct ChannelWorkspace {
     }
 
     static std::ptrdiff_t sums_stride(const ChannelBlocking<T>& blocking) {
-        return std::ptrdiff_t(round_up(blocking.bands.rows, blocking.kernels.lanes));
+        return std::ptrdiff_t(round_up(blocking.sum_rows(blocking.bands.rows), blocking.kernels.lanes));
     }
 
     void prepare(const ChannelBlocking<T>& blocking) const {

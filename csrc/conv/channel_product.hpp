@@ -85,6 +85,7 @@ class ChannelTask {
         }
     }
 
+    T* sums_of(std::int64_t row) const { return workspace_.sums + (shape_.depth > blocking_.block ? row : 0); }
     std::ptrdiff_t sums_stride() const { return ChannelWorkspace<T>::sums_stride(blocking_); }
 
     void multiply_panel(const BandParts<T>& parts, std::int64_t row, std::int64_t depth, std::int64_t length) {
@@ -107,7 +108,7 @@ class ChannelTask {
                                             {weights, part.panel_offsets[vectors - 1]},
                                             vectors,
                                             part.depth,
-                                            workspace_.sums + row + part.sums_at,
+                                            sums_of(row) + part.sums_at,
                                             part.sums_step,
                                             depth > 0,
                                             ahead});
@@ -127,7 +128,7 @@ class ChannelTask {
     }
 
     void finish_panel(std::int64_t row) {
-        y_.finish_channels(blocking_.kernels, workspace_.sums + row, sums_stride(), row,
+        y_.finish_channels(blocking_.kernels, sums_of(row), sums_stride(), row,
                            std::min(blocking_.panels.width, task_.rows - row), blocking_.transposes, workspace_.rows);
     }
 
