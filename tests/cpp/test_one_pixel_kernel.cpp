@@ -62,8 +62,8 @@ TEST_CASE_TEMPLATE("chain_rows computes chains of rows to the bit", T, float, do
         const Kernels<T>& kernels = kernels_of<T>(*set);
         CAPTURE(set->name);
         const int lanes = kernels.lanes;
-        // Rows that begin where cache lines do, or a little earlier.
-        for (const int depth : {1, 3, lanes - 1, lanes, lanes + 1, 3 * lanes, 3 * lanes + 2}) {
+        // Short rows, and some that are long enough to begin with cache lines.
+        for (const int depth : {1, 3, lanes - 1, lanes, lanes + 1, 3 * lanes + 2, 17 * lanes}) {
             for (const int earlier : {0, 1, 3}) {
                 const int count = 1 + earlier;
                 // As much before the rows as is read where their depth fills no vector.
