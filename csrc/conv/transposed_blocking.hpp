@@ -57,7 +57,8 @@ struct TransposedBlocking {
           pixel_stride(pixel_channel_stride(bands.box)),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))),
           packed(request.weights == WeightForm::packed),
-          packs_in_tasks(!packed && shape.batch * bands.boxes() <= 2 * participants && window_bytes() <= most_window) {}
+          packs_in_tasks(!packed && window_bytes() <= most_window &&
+                         (shape.batch * bands.boxes() <= 2 * participants || panels_are_far())) {}
 
     /// Whether memory stays small: of the pixels that even a small box reads, and of the packed weights.
     static bool suits(const PlanRequest& request) {
@@ -187,6 +188,13 @@ struct TransposedBlocking {
 
     bool keeps_all_pixels(const Extent& box) const {
         return double(pixel_channel_stride(box)) * double(shape.in_channels) <= 0.75 * double(band_elements);
+    }
+
+    /// Whether each box would read all packed panels from memory, a phase only some lines of each: that takes longer
+    /// than to pack them anew.
+    bool panels_are_far() const {
+        const double bytes = double(shape.groups * panels.group_elements()) * double(sizeof(T));
+        return phases.size() > 1 && bytes > 16 * double(second_level_cache);
     }
 
     double window_bytes() const { return double(window * shape.taps * panels.width) * double(sizeof(T)); }
