@@ -7,7 +7,7 @@ import numpy as np
 import oracles
 import pytest
 from adjoint_problems import CONV_TRANSPOSE, INPUT, WEIGHT, adjoint_problems
-from flatconv import ConvOperator, col2im, conv_matrix, conv_transpose2d, fold, grad, im2col, unfold
+from flatconv import ConvOperator, col2im, conv2d, conv_matrix, conv_transpose2d, fold, grad, im2col, unfold
 from flatconv._arguments import ALGORITHMS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +52,20 @@ def test_drawn_transposed_convolutions(isa, problem, data):
         )
         assert y.flags.c_contiguous
         same(y, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_channels_that_are_padded_together(isa, rng, dtype, stride):
+    """Whole vectors of them and the rest, in rings that wrap; also of an image with gaps between pixels and rows."""
+    for channels, groups, kernel in [(5, 1, 3), (33, 1, 3), (70, 1, 3), (130, 1, 2), (40, 4, 3), (9, 1, 7)]:
+        whole = rng.standard_normal((2, 19, 40, channels + 3)).astype(dtype)
+        weight = rng.standard_normal((2 * groups, channels // groups, kernel, kernel)).astype(dtype)
+        for x in (np.ascontiguousarray(whole[..., :channels]), whole[:, 1:-1, ::2, 1 : channels + 1]):
+            arguments = (weight, None, stride, kernel // 2, 1, groups)
+            expected = conv2d(x, *arguments, channels_last=True, algorithm="reference", threads=1)
+            for algorithm in ("channels", "implicit"):
+                same(conv2d(x, *arguments, channels_last=True, algorithm=algorithm, threads=3), expected)
 
 
 @given(problem=adjoint_problems(), data=st.data())

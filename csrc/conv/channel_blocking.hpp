@@ -171,11 +171,13 @@ struct ChannelBlocking {
         const double kept = pixels * double(round_up(sum_rows(rows), lanes));
         const double read = in_place ? pixels * double(shape.stride[2]) * channels : padded.elements * double(ring);
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
-        return {(strays ? cost::stray * channels * padded.elements : 0) + double(box[0] * box[1]) * tiles + tables +
+        // Where channels are innermost, x is transposed into the band, and sums are as y wants them.
+        const double stray = !strays ? 0 : half ? cost::stray : cost::finish;
+        return {stray * channels * padded.elements + double(box[0] * box[1]) * tiles + tables +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
-                    cost::finish * sums,
+                    (strays && !half ? cost::pad : cost::finish) * sums,
                 read + kept};
     }
 };

@@ -3,6 +3,7 @@
 #define FLATCONV_CONV_PADDED_CHANNELS_HPP
 
 #include <algorithm>
+#include <type_traits>
 
 #include "im2col/channel_padding.hpp"
 
@@ -27,9 +28,18 @@ class PaddedChannels {
     /// how far from the ring's start the box's first position finds its element. Depths come in order. If the ring is
     /// `known`, it has held other channels of this box at these depths: the offsets are written, and the padding is.
     void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets, bool known = false) {
-        for (const std::int64_t end = ceil_div(depth + length, shape_.taps); padded_ < end; ++padded_) {
-            const std::int64_t at = shape_.channel_at(channel_stride_, padded_, sizeof(T));
-            padding_.pad(channel_ + at, slot(padded_), padded_ < ring_channels_ && !known, padded_);
+        const std::int64_t end = ceil_div(depth + length, shape_.taps);
+        for (std::int64_t count = 1; padded_ < end; padded_ += count) {
+            const std::byte* const from = channel_ + shape_.channel_at(channel_stride_, padded_, sizeof(T));
+            const bool first = padded_ < ring_channels_ && !known;
+            if constexpr (std::is_same_v<Padding, ChannelPadding<T>>) {
+                if (padding_.has_channels_innermost()) {
+                    count = std::min(end - padded_, ring_channels_ - padded_ % ring_channels_);
+                    padding_.pad_neighbours(from, count, slot(padded_), first);
+                    continue;
+                }
+            }
+            padding_.pad(from, slot(padded_), first, padded_);
         }
         if (!known) place_taps(depth, length, offsets);
     }

@@ -29,6 +29,7 @@ class ChannelPadding {
           fetches_next_(shape.parts == 1 &&
                         std::abs(strides[1]) > second_level_cache / std::max<std::int64_t>(shape.in_channels, 1)),
           only_zeros_(shape.padding_mode == PaddingMode::zeros && (aligned || half)),
+          innermost_(only_zeros_ && !half && strides[1] == std::int64_t(sizeof(T)) && shape.parts == 1),
           blocks_(blocks) {
         if (!only_zeros_) return;
         // Halves are found by bytes, all else by elements.
@@ -58,6 +59,23 @@ class ChannelPadding {
         }
     }
 
+    /// Whether channels are neighbours in memory, so that several are best padded at once.
+    bool has_channels_innermost() const { return innermost_; }
+
+    /// Then, the same for so many of them, to bands that follow each other.
+    void pad_neighbours(const std::byte* channel, std::int64_t channels, T* bands, bool first) const {
+        const std::int64_t length = layout_.channel_length();
+        if (first) std::memset(bands, 0, std::size_t(channels * length) * sizeof(T));
+        for (std::int64_t b = 0; b < block_count_; ++b) {
+            const ImageBlock& block = blocks_[b];
+            const T* from = reinterpret_cast<const T*>(channel) + block.from;
+            for (std::int64_t r = 0; r < block.rows; ++r, from += block.from_stride) {
+                kernels_.transpose({from, block.from_step, block.cols, channels, bands + block.to + r * block.to_stride,
+                                    std::ptrdiff_t(length), nullptr});
+            }
+        }
+    }
+
   private:
     const Kernels<T>& kernels_;
     const HalfKernels<T>* const half_;
@@ -68,6 +86,7 @@ class ChannelPadding {
     const std::ptrdiff_t next_channel_;
     const bool fetches_next_;
     const bool only_zeros_;  // is the padding, so that only the image itself has to be copied
+    const bool innermost_;   // are the channels
     ImageBlock* const blocks_;
     std::int64_t block_count_ = 0;
 };
