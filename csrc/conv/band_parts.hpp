@@ -53,24 +53,15 @@ class BandParts {
             }
             return;
         }
-        const auto [kernel_d, kernel_h, kernel_w] = blocking_.shape.kernel;
+        const std::int64_t taps = blocking_.shape.taps;
         for (std::int64_t p = 0; p < count_; ++p) {
             BandPart<T>& part = parts_[std::size_t(p)];
             part.depth = 0;
-            const std::int64_t tap = depth % blocking_.shape.taps;
-            std::int64_t kw = tap % kernel_w, kh = tap / kernel_w % kernel_h, kd = tap / (kernel_w * kernel_h);
-            // Kernel row by kernel row; the first and the last may be in other blocks in part.
-            for (std::int64_t i = 0; i < length;) {
-                const std::int64_t end = std::min(kernel_w, kw + length - i);
-                if (part.taps.counts(kd, kh)) {
-                    const std::int64_t first = std::max(kw, part.taps.first_tap[2]);
-                    append(p, i + first - kw, std::min(end, part.taps.end_tap[2]) - first);
-                }
-                i += end - kw;
-                kw = 0;
-                if (++kh < kernel_h) continue;
-                kh = 0;
-                if (++kd == kernel_d) kd = 0;
+            // Channel by channel; the first and the last may be in other blocks in part.
+            for (std::int64_t channel = -(depth % taps); channel < length; channel += taps) {
+                part.taps.for_each_run(blocking_.shape.kernel, [&](std::int64_t first, std::int64_t end) {
+                    append(p, std::max<std::int64_t>(channel + first, 0), std::min(channel + end, length));
+                });
             }
         }
     }
@@ -88,15 +79,16 @@ class BandParts {
         return workspace_.counted_offsets + (p * (1 + blocking_.kernels.panel_vectors) + which) * blocking_.block;
     }
 
-    /// Depths [first, first + count) of the block count in part `p`.
-    void append(std::int64_t p, std::int64_t first, std::int64_t count) {
+    /// Depths [first, end) of the block count in part `p`, if there are such.
+    void append(std::int64_t p, std::int64_t first, std::int64_t end) {
+        if (first >= end) return;
         std::int64_t& depth = parts_[std::size_t(p)].depth;
         for (int which = 0; which <= blocking_.kernels.panel_vectors; ++which) {
             const std::ptrdiff_t* const from = which == 0 ? workspace_.offsets : workspace_.panel_offsets[which - 1];
-            std::ptrdiff_t* const to = table(p, which) + depth;
-            for (std::int64_t i = 0; i < count; ++i) to[i] = from[first + i];
+            if (which > 0 && !blocking_.panels.has_width(which * blocking_.kernels.lanes)) continue;
+            std::copy(from + first, from + end, table(p, which) + depth);
         }
-        depth += std::max<std::int64_t>(count, 0);
+        depth += end - first;
     }
 
     void add(const TapBox& taps) {

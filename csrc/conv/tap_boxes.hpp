@@ -28,9 +28,21 @@ struct TapBox {
     std::int64_t count() const {
         return (end_tap[0] - first_tap[0]) * (end_tap[1] - first_tap[1]) * (end_tap[2] - first_tap[2]);
     }
-    /// Whether elements of a kernel row count.
-    bool counts(std::int64_t kd, std::int64_t kh) const {
-        return kd >= first_tap[0] && kd < end_tap[0] && kh >= first_tap[1] && kh < end_tap[1];
+    /// visit(first, end) for each run of consecutive taps that count: kernel rows, or, where those or even planes count
+    /// as a whole, several at once.
+    template <typename Visit>
+    void for_each_run(const Extent& kernel, const Visit& visit) const {
+        const auto counted = [this](std::size_t axis) { return end_tap[axis] - first_tap[axis]; };
+        const bool whole_rows = counted(2) == kernel[2], whole_planes = whole_rows && counted(1) == kernel[1];
+        if (count() == 0) return;
+        const std::int64_t planes = whole_planes ? 1 : counted(0), rows = whole_rows ? 1 : counted(1);
+        const std::int64_t length = count() / (planes * rows);
+        for (std::int64_t d = first_tap[0]; d < first_tap[0] + planes; ++d) {
+            for (std::int64_t h = first_tap[1]; h < first_tap[1] + rows; ++h) {
+                const std::int64_t first = (d * kernel[1] + h) * kernel[2] + first_tap[2];
+                visit(first, first + length);
+            }
+        }
     }
 };
 

@@ -102,6 +102,8 @@ struct PanelLayout {
 
     std::int64_t panels() const { return ceil_div(rows, width); }
     std::int64_t width_of(std::int64_t panel) const { return std::min(width, round_up(rows, lanes) - panel * width); }
+    /// Whether any panel is that wide.
+    bool has_width(std::int64_t wanted) const { return wanted == width_of(0) || wanted == width_of(panels() - 1); }
     std::int64_t group_elements() const { return round_up(rows, lanes) * depth; }
 
     /// Where a panel begins.
