@@ -37,10 +37,11 @@ struct PlanRequest {
     /// What the call needs beside the plan's workspace; counts against its limit.
     std::size_t reserved_bytes = 0;
     WeightForm weights;
-    bool x_aligned;       // x's real numbers are aligned, and whole ones apart
-    bool x_pixels_dense;  // and all pixels of a channel are consecutive elements
-    bool y_in_rows;       // the same of y, and of the residual if there is one
-    bool halves_dense;    // x and y hold halves, and all pixels of a channel are consecutive ones
+    bool x_aligned;                   // x's real numbers are aligned, and whole ones apart
+    bool x_pixels_dense;              // and all pixels of a channel are consecutive elements
+    bool y_in_rows;                   // the same of y, and of the residual if there is one
+    bool halves_dense;                // x and y hold halves, and all pixels of a channel are consecutive ones
+    bool channels_innermost = false;  // in x and y: the pixels of a channel are far apart
 };
 
 /// How the arrays are read and written where they hold halves; else null. Then they hold T.

@@ -2,6 +2,7 @@
 #include "conv/call.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/aligned_buffer.hpp"
 #include "conv/complex_weights.hpp"
@@ -56,6 +57,8 @@ bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes
 /// What the plan may know of the arrays: not where they are, but how they can be read.
 void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanRequest& request) {
     if (arrays.packed) request.weights = WeightForm::packed;
+    const auto innermost = [](const ByteStrides& strides) { return std::abs(strides[1]) < std::abs(strides[4]); };
+    request.channels_innermost = innermost(arrays.x.byte_strides) && innermost(arrays.y.byte_strides);
     if (is_half(request.dtype)) {
         request.halves_dense = is_dense(sizes.first.spatial, arrays.x.byte_strides, half_bytes) &&
                                is_dense(sizes.result.spatial, arrays.y.byte_strides, half_bytes);

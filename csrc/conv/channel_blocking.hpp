@@ -43,7 +43,7 @@ struct ChannelBlocking {
           half(half_kernels<T>(request)),
           in_place(request.x_aligned && reads_pixels_in_place(shape)),
           transposes(request.y_in_rows && shape.batch == request.shape.batch),
-          strays(!request.x_pixels_dense && !request.y_in_rows),
+          strays(request.channels_innermost),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           taps(cheapest_cut()),

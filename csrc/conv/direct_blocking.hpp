@@ -22,7 +22,7 @@ struct DirectBlocking {
           band_shape(flattens ? shape : with_all_rows(shape)),
           shares_rows(!flattens && shape.stride[1] == shape.dilation[1]),
           y_in_rows(request.y_in_rows),
-          strays(!request.x_pixels_dense && !request.y_in_rows),
+          strays(request.channels_innermost),
           keeps_sums(flattens || !y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
           slots(std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),

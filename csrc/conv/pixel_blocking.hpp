@@ -38,7 +38,7 @@ struct PixelBlocking {
           x_aligned(request.x_aligned),
           half(half_kernels<T>(request)),
           in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
-          strays(!request.x_pixels_dense && !request.y_in_rows),
+          strays(request.channels_innermost),
           keeps_sums(!request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, multiplier.block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
