@@ -70,6 +70,7 @@ inline constexpr double pad = 0.25;        // of an element that is padded
 inline constexpr double pad_row = 15;      // of a row of those
 inline constexpr double stray = 4;         // of an element that is read or written far from its neighbour
 inline constexpr double pack = 0.25;       // of an element that is packed
+inline constexpr double join = 0.7;        // of two that are packed as one word
 inline constexpr double finish = 0.5;      // of an element that is transposed on its way to y
 inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it

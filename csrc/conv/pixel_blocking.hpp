@@ -102,7 +102,7 @@ struct PixelBlocking {
         return {(strays ? cost::stray * (channels * padded.elements + sums) : 0) +
                     double(ceil_div(rows, kernels.tile_rows)) * strip +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
-                    cost::pack * packed * depth +
+                    (word_depths == 1 ? cost::pack : cost::join) * packed * depth +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
                     (half ? cost::pad : 4 * cost::finish) * sums,

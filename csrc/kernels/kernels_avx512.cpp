@@ -277,9 +277,8 @@ constexpr ByteKernels make_quad_kernels() {
 // Two numbers of bfloat16 in a word that is called a float.
 struct Avx512HalfPairs : Avx512Float {
     static FLATCONV_INLINE Vector join(Vector a, Vector b) {
-        const __m512i upper = _mm512_set1_epi32(int(0xFFFF0000u));
         const __m512i lower = _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(b), 16);
-        return _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(_mm512_castps_si512(a), upper), lower));
+        return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xAAAAAAAA, lower, _mm512_castps_si512(a)));
     }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
         asm("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));

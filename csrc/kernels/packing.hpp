@@ -7,42 +7,59 @@
 namespace flatconv {
 namespace {
 
-/// What becomes one row of a packed vector: a depth of the band as it is.
+/// What becomes one row of a packed vector: a depth of the band as it is, found by one offset.
 struct EachDepth {
     static constexpr int depths = 1;
 
     template <typename Isa>
-    static FLATCONV_INLINE typename Isa::Vector load(const VectorPacking<typename Isa::Scalar>& packing, int64_t d,
-                                                     ptrdiff_t source) {
-        return Isa::load(packing.band + packing.offsets[d] + source);
+    static FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* pixels, const ptrdiff_t* offsets) {
+        return Isa::load(pixels + offsets[0]);
     }
 };
 
-/// Or two of them, joined into words.
+/// Or two of them, joined into words; the last one alone, where their number is odd.
+struct LastDepth : EachDepth {
+    template <typename Isa>
+    static FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* pixels, const ptrdiff_t* offsets) {
+        return Isa::join(Isa::load(pixels + offsets[0]), Isa::zero());
+    }
+};
 struct JoinedDepths {
     static constexpr int depths = 2;
+    using Last = LastDepth;
 
     template <typename Isa>
-    static FLATCONV_INLINE typename Isa::Vector load(const VectorPacking<typename Isa::Scalar>& packing, int64_t d,
-                                                     ptrdiff_t source) {
-        const typename Isa::Vector first = EachDepth::load<Isa>(packing, d, source);
-        return Isa::join(first, d + 1 < packing.depth ? EachDepth::load<Isa>(packing, d + 1, source) : Isa::zero());
+    static FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* pixels, const ptrdiff_t* offsets) {
+        return Isa::join(Isa::load(pixels + offsets[0]), Isa::load(pixels + offsets[1]));
     }
 };
+
+/// All rows of a packed vector, each by `pack_row(row, kind of row, offsets)`.
+template <typename Isa, class Row, typename PackRow>
+FLATCONV_INLINE void pack_rows(const VectorPacking<typename Isa::Scalar>& packing, const PackRow& pack_row) {
+    typename Isa::Scalar* row = packing.packed;
+    const ptrdiff_t* offsets = packing.offsets;
+    const ptrdiff_t* const end = offsets + packing.depth;
+    for (; end - offsets >= Row::depths; offsets += Row::depths, row += Isa::lanes) pack_row(row, Row{}, offsets);
+    if constexpr (Row::depths > 1) {
+        if (offsets != end) pack_row(row, typename Row::Last{}, offsets);
+    }
+}
 
 /// pack_vector with the number of copies known: their places stay in registers.
 template <typename Isa, class Row, int Copies>
 void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
-    ptrdiff_t source[Copies], target[Copies];
+    const typename Isa::Scalar* source[Copies];
+    ptrdiff_t target[Copies];
     unroll<Copies>([&](auto c) {
-        source[c.value] = packing.copies[c.value].source;
+        source[c.value] = packing.band + packing.copies[c.value].source;
         target[c.value] = packing.copies[c.value].target;
     });
-    typename Isa::Scalar* row = packing.packed;
-    for (int64_t d = 0; d < packing.depth; d += Row::depths, row += Isa::lanes) {
-        unroll<Copies>(
-            [&](auto c) { Isa::store(row + target[c.value], Row::template load<Isa>(packing, d, source[c.value])); });
-    }
+    pack_rows<Isa, Row>(packing, [&](auto* row, auto kind, const ptrdiff_t* offsets) __attribute__((always_inline)) {
+        unroll<Copies>([&](auto c) {
+            Isa::store(row + target[c.value], decltype(kind)::template load<Isa>(source[c.value], offsets));
+        });
+    });
 }
 
 template <typename Isa, class Row = EachDepth>
@@ -54,12 +71,12 @@ void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
         case 4: return pack_copies<Isa, Row, 4>(packing);
         default: break;
     }
-    typename Isa::Scalar* row = packing.packed;
-    for (int64_t d = 0; d < packing.depth; d += Row::depths, row += Isa::lanes) {
+    pack_rows<Isa, Row>(packing, [&](auto* row, auto kind, const ptrdiff_t* offsets) {
         for (int c = 0; c < packing.copy_count; ++c) {
-            Isa::store(row + packing.copies[c].target, Row::template load<Isa>(packing, d, packing.copies[c].source));
+            Isa::store(row + packing.copies[c].target,
+                       decltype(kind)::template load<Isa>(packing.band + packing.copies[c].source, offsets));
         }
-    }
+    });
 }
 
 /// Perfect shuffles of all elements of some vectors, log2(Rounds) of them: each rotates the bits of an element's place,
