@@ -140,7 +140,7 @@ class OutputBand {
                 const std::int64_t cols = std::min(at_once, pixels - p);
                 kernels.transpose(
                     {sums + p * sums_stride, sums_stride, cols, rows, row_memory, std::ptrdiff_t(cols), &part});
-                store_line(kernels, row, rows, p, cols, row_memory, std::ptrdiff_t(cols));
+                store_line(kernels, row, rows, p, cols, row_memory, std::ptrdiff_t(cols), false);
             }
         } else {
             kernels.transpose(
@@ -163,24 +163,28 @@ class OutputBand {
         return one_line(y_strides_) && (!residual_ || one_line(residual_strides_));
     }
 
-    /// Brings the sums of some rows, to which the epilogue has been applied, to a y that holds halves and is one line:
-    /// those of `cols` pixels from `pixel` on. `sums_stride` leads from row to row.
+    /// Whether sums can be finished on their way to a y that holds halves.
+    bool finishes_on_the_way() const { return half_ && !residual_ && epilogue_.curve == Curve::none && is_one_line(); }
+
+    /// Brings the sums of some rows to a y that holds halves and is one line: those of `cols` pixels from `pixel` on.
+    /// `sums_stride` leads from row to row. The epilogue has been applied, unless it `finishes` them.
     void store_line(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, std::int64_t pixel,
-                    std::int64_t cols, T* sums, std::ptrdiff_t sums_stride) const {
+                    std::int64_t cols, T* sums, std::ptrdiff_t sums_stride, bool finishes) const {
+        const Epilogue<T> part = epilogue(row, pixel);
         for (std::int64_t r = 0; residual_ && r < rows; ++r) {
             const std::byte* added = residual_ + row_at(residual_strides_, row + r) + pixel * residual_strides_[4];
             add_residual(kernels, added, cols, sums + r * sums_stride);
         }
         half_->narrow({sums, sums_stride, rows, cols, y_ + row_at(y_strides_, row) + pixel * y_strides_[4],
-                       y_strides_[1], y_strides_[4]});
+                       y_strides_[1], y_strides_[4], finishes ? &part : nullptr});
     }
 
-    /// The same for all pixels of the box. Lines of them are `line_stride` apart.
+    /// The same for all pixels of the box. Lines of them are `line_stride` apart; dense ones, if it `finishes`.
     void store_rows(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, T* sums, std::ptrdiff_t sums_stride,
-                    std::ptrdiff_t line_stride) const {
+                    std::ptrdiff_t line_stride, bool finishes = false) const {
         const auto [planes, lines, cols] = box_.size;
         if (line_stride == cols && is_one_line()) {
-            return store_line(kernels, row, rows, 0, box_.pixels(), sums, sums_stride);
+            return store_line(kernels, row, rows, 0, box_.pixels(), sums, sums_stride, finishes);
         }
         for (std::int64_t r = row; r < row + rows; ++r, sums += sums_stride) {
             for (std::int64_t d = 0; d < planes; ++d) {

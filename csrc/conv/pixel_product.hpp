@@ -121,11 +121,13 @@ class PixelTask {
         // A strip of rows at a time is rounded, while it is in the first-level cache. If it was begun here, too, all
         // strips have the same memory.
         const std::int64_t strip = even_tile(task_.rows, blocking_.kernels.tile_rows);
+        const bool on_the_way = y_.finishes_on_the_way();
         for (std::int64_t row = 0; row < task_.rows; row += strip) {
             const std::int64_t rows = std::min(strip, task_.rows - row);
             T* const sums = depth == 0 ? y : y + row * sums_stride();
-            multiply_rows(row, rows, depth, length, sums, true);
-            y_.store_rows(blocking_.kernels, row, rows, sums, sums_stride(), std::ptrdiff_t(task_.box.size[2]));
+            multiply_rows(row, rows, depth, length, sums, !on_the_way);
+            y_.store_rows(blocking_.kernels, row, rows, sums, sums_stride(), std::ptrdiff_t(task_.box.size[2]),
+                          on_the_way);
         }
     }
 

@@ -4,7 +4,7 @@
 #define FLATCONV_KERNELS_HALF_KERNELS_HPP
 
 #include "kernels/half.hpp"
-#include "kernels/kernel_set.hpp"
+#include "kernels/micro_kernel.hpp"
 #include "kernels/unroll.hpp"
 
 namespace flatconv {
@@ -69,24 +69,32 @@ void widen(const Widening<float>& w) {
 
 template <typename Isa, typename Half>
 void narrow(const Narrowing<float>& n) {
+    using Vector = typename Isa::Vector;
     constexpr int lanes = Isa::lanes;
     constexpr ptrdiff_t bytes = sizeof(Half);
+    const bool finishes = n.epilogue;
+    Epilogue<float> epilogue{};
+    if (finishes) epilogue = *n.epilogue;
     for (int64_t r = 0; r < n.rows; ++r) {
         const float* from = n.from + r * n.from_stride;
         char* to = static_cast<char*>(n.to) + r * n.to_stride;
         int64_t c = 0;
+        const Vector bias = finishes ? Isa::broadcast(epilogue.bias + r) : Isa::zero();
+        const auto finished = [&](Vector v) __attribute__((always_inline)) {
+            return finishes ? finish<Isa>(v, bias, nullptr, lanes, epilogue) : v;
+        };
         if (n.to_step == bytes) {
-            for (; c + lanes <= n.cols; c += lanes) Isa::narrow(Half{}, Isa::load(from + c), to + c * bytes);
+            for (; c + lanes <= n.cols; c += lanes) Isa::narrow(Half{}, finished(Isa::load(from + c)), to + c * bytes);
             if (c < n.cols && n.cols >= lanes) {
                 c = n.cols - lanes;
-                Isa::narrow(Half{}, Isa::load(from + c), to + c * bytes);
+                Isa::narrow(Half{}, finished(Isa::load(from + c)), to + c * bytes);
                 continue;
             }
         }
         for (; c < n.cols; c += lanes) {
             const int count = int(n.cols - c < lanes ? n.cols - c : lanes);
             const auto v = count == lanes ? Isa::load(from + c) : Isa::load_first(from + c, count);
-            scatter_halves<Isa, Half>(v, to + c * n.to_step, n.to_step, count);
+            scatter_halves<Isa, Half>(finished(v), to + c * n.to_step, n.to_step, count);
         }
     }
 }

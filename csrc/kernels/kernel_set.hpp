@@ -303,6 +303,7 @@ struct Narrowing {
     int64_t rows, cols;
     void* to;
     ptrdiff_t to_stride, to_step;
+    const Epilogue<T>* epilogue = nullptr;  // of rows that are output channels: without residual and curve; or null
 };
 
 inline constexpr int half_bytes = 2;

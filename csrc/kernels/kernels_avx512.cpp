@@ -274,6 +274,23 @@ constexpr ByteKernels make_quad_kernels() {
     return kernels;
 }
 
+// Rounds to bfloat16 by the CPU's own instruction, to which subnormal numbers are zeros.
+struct Avx512Rounding : Avx512Float {
+    static FLATCONV_INLINE __m256i narrowed(BFloat16 half, Vector v) {
+        constexpr int subnormal = 0x20;
+        if (__builtin_expect(_mm512_fpclass_ps_mask(v, subnormal), 0)) return Avx512Float::narrowed(half, v);
+        __m256i halves;
+        asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(v));
+        return halves;
+    }
+    static FLATCONV_INLINE void narrow(BFloat16 half, Vector v, void* p) {
+        _mm256_storeu_si256(static_cast<__m256i*>(p), narrowed(half, v));
+    }
+    static FLATCONV_INLINE void narrow_first(BFloat16 half, Vector v, void* p, int n) {
+        _mm256_mask_storeu_epi16(p, first(n), narrowed(half, v));
+    }
+};
+
 // Two numbers of bfloat16 in a word that is called a float.
 struct Avx512HalfPairs : Avx512Float {
     static FLATCONV_INLINE Vector join(Vector a, Vector b) {
@@ -313,7 +330,7 @@ const KernelSet avx512_bf16_kernel_set = {"avx512_bf16",
                                           make_kernels<Avx512Double>(),
                                           make_quad_kernels(),
                                           make_half_kernels<Avx512Float, Float16>(),
-                                          make_half_kernels<Avx512Float, BFloat16>(),
+                                          {widen<Avx512Float, BFloat16>, narrow<Avx512Rounding, BFloat16>},
                                           make_pair_kernels<Avx512HalfPairs>(make_kernels<Avx512Float>())};
 
 }  // namespace flatconv
