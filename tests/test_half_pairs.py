@@ -18,7 +18,9 @@ def compute(x, weight, bias=None, **options):
     out_last = weight.transpose(2, 3, 1, 0).copy().transpose(3, 2, 0, 1)
     for kernels in (weight, out_last, weight[:, ::-1, :, ::-1].copy()[:, ::-1, :, ::-1]):
         oracles.assert_same_bits(conv2d(x, kernels, bias, **options, algorithm="implicit"), expected)
-    oracles.assert_same_bits(pack(weight, bias, **options, algorithm="implicit")(x), expected)
+    residual = options.pop("residual", None)
+    layer = pack(weight, bias, **options, algorithm="implicit")
+    oracles.assert_same_bits(layer(x, residual), expected)
     return expected
 
 
@@ -63,6 +65,16 @@ def test_layers(every_isa, rng, channels, rows, kernel, size, options, layout):
     weight, bias = numbers(rng, rows, channels // groups, *kernel), numbers(rng, rows)
     expected = conv2d(*(each.astype(np.float32) for each in (x, weight, bias)), **options, algorithm="reference")
     oracles.assert_same_bits(compute(x, weight, bias, **options), expected.astype(bfloat16))
+
+
+@pytest.mark.parametrize("activation", [None, "relu6", ("leaky_relu", 0.25), "sigmoid", "tanh", "silu", "gelu"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_what_becomes_of_sums(every_isa, rng, activation, kernel):
+    """Sums are words no more: a curve's multiply-adds are those of numbers. Some results are subnormal."""
+    x, weight = numbers(rng, 2, 24, 19, 17), numbers(rng, 30, 24, kernel, kernel)
+    x[1], bias = 0, np.ldexp(rng.standard_normal(30), -129).astype(bfloat16)
+    residual = numbers(rng, *compute(x, weight, bias, activation=activation).shape)
+    compute(x, weight, bias, activation=activation, residual=residual)
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 2)])

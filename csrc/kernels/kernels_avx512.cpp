@@ -293,6 +293,8 @@ struct Avx512Rounding : Avx512Float {
 
 // Two numbers of bfloat16 in a word that is called a float.
 struct Avx512HalfPairs : Avx512Float {
+    using Sums = Avx512Float;  // a multiply-add of which is one of numbers
+
     static FLATCONV_INLINE Vector join(Vector a, Vector b) {
         const __m512i lower = _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(b), 16);
         return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xAAAAAAAA, lower, _mm512_castps_si512(a)));

@@ -33,6 +33,7 @@ struct ScatteredVectors {
     static constexpr int most_rows = Vectors <= Isa::tile_vectors ? Isa::tile_rows : 0;
     static constexpr bool rows_are_consecutive = true, whole = false;
     static constexpr Finish finish = Scalar(0.5) > 0 ? Finish::in_registers : Finish::never;  // never whole numbers
+    using Sums = Isa;                                                                         // what finishes them
     const Scalar* base[Vectors];
     const ptrdiff_t* offsets[Vectors];
 
@@ -48,11 +49,12 @@ struct ScatteredVectors {
     }
 };
 
-/// The same, to be finished in little code instead of little time.
+/// The same of words, whose sums are numbers; to be finished in little code instead of little time.
 template <typename Isa, int Vectors>
 struct WordVectors : ScatteredVectors<Isa, Vectors> {
     using ScatteredVectors<Isa, Vectors>::ScatteredVectors;
     static constexpr Finish finish = Finish::in_memory;
+    using Sums = typename Isa::Sums;
 };
 
 /// Vectors that are neighbours.
@@ -231,9 +233,11 @@ void multiply(const Tile<typename Isa::Scalar>& tile) {
     static constexpr Table table = Table::make(typename MakeSequence<Table::rows * Table::vectors>::type{});
     const int vectors = (tile.cols + Isa::lanes - 1) / Isa::lanes;
     table.functions[(tile.rows - 1) * Table::vectors + vectors - 1](tile);
-    if constexpr (Right<Isa, 1>::finish == Finish::in_memory) finish_stored<Isa>(tile);
-    if constexpr (Right<Isa, 1>::finish != Finish::never)
-        bend_stored<Isa>(tile.epilogue, tile.y, tile.y_stride, tile.rows, tile.cols);
+    if constexpr (Right<Isa, 1>::finish != Finish::never) {
+        using Sums = typename Right<Isa, 1>::Sums;
+        if constexpr (Right<Isa, 1>::finish == Finish::in_memory) finish_stored<Sums>(tile);
+        bend_stored<Sums>(tile.epilogue, tile.y, tile.y_stride, tile.rows, tile.cols);
+    }
 }
 
 }  // namespace
