@@ -10,6 +10,9 @@
 namespace flatconv {
 namespace {
 
+// Asks for bfloat16 that the CPU's own instruction rounds.
+enum RoundedBFloat16 : uint16_t {};
+
 // Up to 28 accumulators, 2 vectors of the right operand and a broadcast number: 31 of 32 registers.
 struct Avx512Float {
     using Scalar = float;
@@ -98,6 +101,14 @@ struct Avx512Float {
         const __m512i rounded = _mm512_maskz_srli_epi32(0xFFFF, sum, 16);
         const __m512i quiet = _mm512_mask_or_epi32(rounded, no_number, upper, _mm512_set1_epi32(0x40));
         return _mm512_maskz_cvtepi32_epi16(0xFFFF, quiet);
+    }
+    static FLATCONV_INLINE __m256i narrowed(RoundedBFloat16, Vector v) {
+        // To the instruction they are zeros.
+        constexpr int subnormal = 0x20;
+        if (__builtin_expect(_mm512_fpclass_ps_mask(v, subnormal), 0)) return narrowed(BFloat16{}, v);
+        __m256i halves;
+        asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(v));
+        return halves;
     }
     template <typename Half>
     static FLATCONV_INLINE Vector widen(Half half, const void* p) {
@@ -274,23 +285,6 @@ constexpr ByteKernels make_quad_kernels() {
     return kernels;
 }
 
-// Rounds to bfloat16 by the CPU's own instruction, to which subnormal numbers are zeros.
-struct Avx512Rounding : Avx512Float {
-    static FLATCONV_INLINE __m256i narrowed(BFloat16 half, Vector v) {
-        constexpr int subnormal = 0x20;
-        if (__builtin_expect(_mm512_fpclass_ps_mask(v, subnormal), 0)) return Avx512Float::narrowed(half, v);
-        __m256i halves;
-        asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(v));
-        return halves;
-    }
-    static FLATCONV_INLINE void narrow(BFloat16 half, Vector v, void* p) {
-        _mm256_storeu_si256(static_cast<__m256i*>(p), narrowed(half, v));
-    }
-    static FLATCONV_INLINE void narrow_first(BFloat16 half, Vector v, void* p, int n) {
-        _mm256_mask_storeu_epi16(p, first(n), narrowed(half, v));
-    }
-};
-
 // Two numbers of bfloat16 in a word that is called a float.
 struct Avx512HalfPairs : Avx512Float {
     using Sums = Avx512Float;  // a multiply-add of which is one of numbers
@@ -332,7 +326,7 @@ const KernelSet avx512_bf16_kernel_set = {"avx512_bf16",
                                           make_kernels<Avx512Double>(),
                                           make_quad_kernels(),
                                           make_half_kernels<Avx512Float, Float16>(),
-                                          {widen<Avx512Float, BFloat16>, narrow<Avx512Rounding, BFloat16>},
+                                          {widen<Avx512Float, BFloat16>, narrow<Avx512Float, RoundedBFloat16>},
                                           make_pair_kernels<Avx512HalfPairs>(make_kernels<Avx512Float>())};
 
 }  // namespace flatconv
