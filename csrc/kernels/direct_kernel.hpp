@@ -18,10 +18,8 @@ void convolve_tile(const DirectTile<typename Isa::Scalar>& tile) {
     using Vector = typename Isa::Vector;
     constexpr int lanes = Isa::lanes;
 
-    Vector acc[Channels][Rows][Vectors];
-    unroll<Channels>([&](auto c) {
-        unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { acc[c.value][r.value][v.value] = Isa::zero(); }); });
-    });
+    Vector acc[Channels * Rows][Vectors];  // channel by channel
+    unroll<Channels * Rows>([&](auto r) { unroll<Vectors>([&](auto v) { acc[r.value][v.value] = Isa::zero(); }); });
 
     // Adds what one row of the band contributes to `count` rows of the tile, from `first` on. For the first of them it
     // is the kernel row at `weights`, for each further one the kernel row before that.
@@ -38,7 +36,8 @@ void convolve_tile(const DirectTile<typename Isa::Scalar>& tile) {
                     const Vector weight =
                         Isa::broadcast(weights + c.value * tile.weights_stride - i.value * kernel.columns + k);
                     unroll<Vectors>([&](auto v) {
-                        acc[c.value][r][v.value] = Isa::fma(weight, pixels[v.value], acc[c.value][r][v.value]);
+                        Vector& sum = acc[c.value * Rows + r][v.value];
+                        sum = Isa::fma(weight, pixels[v.value], sum);
                     });
                 });
             });
@@ -77,46 +76,10 @@ void convolve_tile(const DirectTile<typename Isa::Scalar>& tile) {
         }
     }
 
-    const Epilogue<Scalar>* const epilogue = tile.epilogue;
-    const int last = tile.cols - (Vectors - 1) * lanes;  // columns of the last vector
-    const auto store = [last](Scalar* to, auto v, Vector sum) __attribute__((always_inline)) {
-        if (v.value < Vectors - 1 || last == lanes) {
-            Isa::store(to, sum);
-        } else {
-            Isa::store_first(to, sum, last);
-        }
-    };
-    const auto y = [&](auto c, auto r, auto v) __attribute__((always_inline)) {
-        return tile.y + c.value * tile.y_channel_stride + r.value * tile.y_row_stride + v.value * lanes;
-    };
-    // Mostly there is only a bias; with few multiply-adds to a sum, questions about all else are worth to be asked
-    // once.
-    if (epilogue && !tile.accumulate && !epilogue->residual && !epilogue->clamps) {
-        unroll<Channels>([&](auto c) {
-            const Vector bias = Isa::broadcast(epilogue->bias + c.value);
-            unroll<Rows>([&](auto r) {
-                unroll<Vectors>([&](auto v) { store(y(c, r, v), v, Isa::add(acc[c.value][r.value][v.value], bias)); });
-            });
-        });
-        return;
-    }
-    unroll<Channels>([&](auto c) {
-        unroll<Rows>([&](auto r) {
-            const Scalar* residual = epilogue ? epilogue->residual : nullptr;
-            if (residual) residual += c.value * epilogue->residual_stride + r.value * tile.residual_row_stride;
-            unroll<Vectors>([&](auto v) {
-                Scalar* const to = y(c, r, v);
-                const int count = v.value < Vectors - 1 ? lanes : last;
-                Vector sum = acc[c.value][r.value][v.value];
-                if (tile.accumulate) sum = Isa::add(count == lanes ? Isa::load(to) : Isa::load_first(to, count), sum);
-                if (epilogue) {
-                    sum = finish<Isa>(sum, Isa::broadcast(epilogue->bias + c.value),
-                                      residual ? residual + v.value * lanes : nullptr, count, *epilogue);
-                }
-                store(to, v, sum);
-            });
-        });
-    });
+    store_sums<Isa, true, Rows>(
+        acc, tile.cols - (Vectors - 1) * lanes, tile.accumulate, tile.epilogue,
+        [&](auto r) { return tile.y + r.value / Rows * tile.y_channel_stride + r.value % Rows * tile.y_row_stride; },
+        tile.residual_row_stride);
 }
 
 /// The tiles that convolve chooses from: as many rows as leave registers for a few vectors of pixels.

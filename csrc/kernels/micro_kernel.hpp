@@ -26,6 +26,53 @@ FLATCONV_INLINE typename Isa::Vector finish(typename Isa::Vector sum, typename I
 /// Where the sums of a tile meet its epilogue.
 enum class Finish { never, in_registers, in_memory };
 
+/// The sums of a tile, of which the last vector of each row has `last` columns, on their way to y: `y(r)` is where row
+/// r begins. RowsOfChannel rows have one bias; in the residual they are `residual_row_stride` apart.
+template <typename Isa, bool Finishes, int RowsOfChannel = 1, int Rows, int Vectors, typename Y>
+FLATCONV_INLINE void store_sums(typename Isa::Vector (&sums)[Rows][Vectors], int last, bool accumulate,
+                                const Epilogue<typename Isa::Scalar>* epilogue, const Y& y,
+                                ptrdiff_t residual_row_stride = 0) {
+    using Scalar = typename Isa::Scalar;
+    using Vector = typename Isa::Vector;
+    constexpr int lanes = Isa::lanes;
+    const auto load = [&](const Scalar* from, auto v) {
+        return v.value < Vectors - 1 || last == lanes ? Isa::load(from + v.value * lanes)
+                                                      : Isa::load_first(from + v.value * lanes, last);
+    };
+    const auto each = [&](const auto& act) {
+        unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { act(sums[r.value][v.value], r, v); }); });
+    };
+    if constexpr (Finishes) {
+        // A pass over the registers for each thing to do, so that what is asked is asked once, and not of every vector.
+        if (accumulate) each([&](Vector& sum, auto r, auto v) { sum = Isa::add(load(y(r), v), sum); });
+        if (epilogue) {
+            each([&](Vector& sum, auto r, auto) {
+                sum = Isa::add(sum, Isa::broadcast(epilogue->bias + r.value / RowsOfChannel));
+            });
+            if (const Scalar* const residual = epilogue->residual) {
+                each([&](Vector& sum, auto r, auto v) {
+                    const Scalar* const row = residual + r.value / RowsOfChannel * epilogue->residual_stride +
+                                              r.value % RowsOfChannel * residual_row_stride;
+                    sum = Isa::add(sum, load(row, v));
+                });
+            }
+            if (epilogue->clamps) {
+                const Vector low = Isa::broadcast(&epilogue->low), high = Isa::broadcast(&epilogue->high);
+                each([&](Vector& sum, auto, auto) { sum = Isa::min(high, Isa::max(low, sum)); });
+            }
+        }
+    }
+    each([&](Vector sum, auto r, auto v) {
+        Scalar* const to = y(r) + v.value * lanes;
+        if (!Finishes && accumulate) sum = Isa::add(load(y(r), v), sum);
+        if (v.value < Vectors - 1 || last == lanes) {
+            Isa::store(to, sum);
+        } else {
+            Isa::store_first(to, sum, last);
+        }
+    });
+}
+
 /// Vectors of the right operand that lie anywhere, each with a base and a table of its own.
 template <typename Isa, int Vectors>
 struct ScatteredVectors {
@@ -135,41 +182,9 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         }
     }
 
-    const int last = Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes;  // columns of the last one
-    const auto load = [&](const Scalar* from, auto v) {
-        return v.value < Vectors - 1 || last == lanes ? Isa::load(from + v.value * lanes)
-                                                      : Isa::load_first(from + v.value * lanes, last);
-    };
-    const auto y = [&](auto r) { return tile.y + (r.value % run) * tile.y_stride + r.value / run * tile.y_jump; };
-    const auto each = [&](const auto& act) {
-        unroll<Rows>([&](auto r) { unroll<Vectors>([&](auto v) { act(acc[r.value][v.value], r, v); }); });
-    };
-    constexpr bool finishes = Right<Isa, Vectors>::finish == Finish::in_registers;
-    if constexpr (finishes) {
-        // A pass over the registers for each thing to do, so that what is asked is asked once, and not of every vector.
-        if (tile.accumulate) each([&](Vector& sum, auto r, auto v) { sum = Isa::add(load(y(r), v), sum); });
-        if (const Epilogue<Scalar>* const epilogue = tile.epilogue) {
-            each([&](Vector& sum, auto r, auto) { sum = Isa::add(sum, Isa::broadcast(epilogue->bias + r.value)); });
-            if (const Scalar* const residual = epilogue->residual) {
-                each([&](Vector& sum, auto r, auto v) {
-                    sum = Isa::add(sum, load(residual + r.value * epilogue->residual_stride, v));
-                });
-            }
-            if (epilogue->clamps) {
-                const Vector low = Isa::broadcast(&epilogue->low), high = Isa::broadcast(&epilogue->high);
-                each([&](Vector& sum, auto, auto) { sum = Isa::min(high, Isa::max(low, sum)); });
-            }
-        }
-    }
-    each([&](Vector sum, auto r, auto v) {
-        Scalar* const to = y(r) + v.value * lanes;
-        if (!finishes && tile.accumulate) sum = Isa::add(load(y(r), v), sum);
-        if (v.value < Vectors - 1 || last == lanes) {
-            Isa::store(to, sum);
-        } else {
-            Isa::store_first(to, sum, last);
-        }
-    });
+    store_sums<Isa, Right<Isa, Vectors>::finish == Finish::in_registers>(
+        acc, Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes, tile.accumulate, tile.epilogue,
+        [&](auto r) { return tile.y + (r.value % run) * tile.y_stride + r.value / run * tile.y_jump; });
 }
 
 /// multiply_tile for every number of rows and vectors that the registers have room for.
