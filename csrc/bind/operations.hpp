@@ -11,11 +11,11 @@ py::array conv(const py::array& x, const py::array& weight, const py::object& bi
                bool channels_last, const py::object& activation, const py::object& residual, const py::object& out,
                int threads, std::string_view algorithm, std::int64_t workspace_limit);
 
-/// conv_integer or, where `requantization` is not None, qlinear_conv. That is a tuple: x_scale, weight scales (float32,
-/// one or one for each output channel), y_scale, y_zero_point, y's dtype, and bias (int32, or None). Zero points of
-/// weights are int32, one or one for each output channel.
+/// conv_integer or, where `requantization` is not None, qlinear_conv. That is a tuple: x_scale, weight scales (a
+/// number, or float32 for each output channel), y_scale, y_zero_point, y's dtype, and bias (int32, or None). Zero
+/// points of weights are a number, or int32 for each output channel.
 py::array conv_bytes(const py::array& x, const py::array& weight, std::int32_t x_zero_point,
-                     const py::array& weight_zero_points, const py::tuple& stride, const py::object& padding,
+                     const py::object& weight_zero_points, const py::tuple& stride, const py::object& padding,
                      const py::tuple& dilation, std::int64_t groups, bool channels_last,
                      const py::object& requantization, const py::object& out, int threads,
                      std::int64_t workspace_limit);

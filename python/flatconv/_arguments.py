@@ -52,6 +52,8 @@ PADDING_MODES = {
 
 def integer(name: str, value: Any) -> int:
     """`value` as an integer of 64 bits; NumPy's integers are taken, booleans and floats are not."""
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        return value
     number = _index(value)
     if number is None:
         raise TypeError(f"{name} must be an integer, got {value!r}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from flatconv import _core
 from flatconv._arguments import amounts, byte_limit, flag, integer, per_axis, thread_cap
-from flatconv._arrays import check_out, numeric
+from flatconv._arrays import FLOAT32, check_out, numeric
 from flatconv._shapes import check_channels, check_ranks
 
 if TYPE_CHECKING:
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
     from flatconv._arguments import Padding, PerAxis
 
+_ndarray, _float32 = np.ndarray, np.float32
 _BYTES = (np.dtype(np.int8), np.dtype(np.uint8))
-_INT32 = np.iinfo(np.int32)
+_BYTE_SCALARS = (np.int8, np.uint8)
+_INT32 = np.dtype(np.int32)
+_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
+_WITHIN_INT32 = frozenset(np.dtype(each) for each in (np.int8, np.uint8, np.int16, np.uint16, np.int32))
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def conv_integer(
@@ -225,24 +230,26 @@ def _convolve(
     threads: Any,
     workspace_limit: Any,
 ) -> NDArray[Any]:
+    """The body of both. Plain arrays and numbers, the common case, are recognized without an array made of them."""
     x, weight = _bytes("x", x), _bytes("weight", weight)
     rank = min(max(weight.ndim - 2, 1), 3)
     stride = per_axis("stride", stride, rank)
     padding = amounts(padding, rank)
     dilation = per_axis("dilation", dilation, rank)
     groups = integer("groups", groups)
-    channels_last = flag("channels_last", channels_last)
+    if channels_last is not False:
+        channels_last = flag("channels_last", channels_last)
     if weight.ndim != rank + 2 or not rank < x.ndim <= rank + 2:
         check_ranks(rank, x.shape, weight.shape)
     check_channels(rank, x.shape, weight.shape, groups, channels_last=channels_last)
     channels = weight.shape[0]
     x_zero_point = _scalar_zero_point("x_zero_point", x_zero_point)
-    zero_points = _int32s("weight_zero_point", 0 if weight_zero_point is None else weight_zero_point, channels)
-    dtype = np.dtype(np.int32)
+    zero_points = 0 if weight_zero_point is None else _zero_points("weight_zero_point", weight_zero_point, channels)
+    dtype = _INT32
     if requantization is not None:
         x_scale, weight_scale, y_scale, y_zero_point, dtype, bias = requantization
         scales = _scales("weight_scale", weight_scale, channels)
-        bias = None if bias is None else _int32s("bias", bias, channels, scalar=False)
+        bias = None if bias is None else _for_channels("bias", _integers("bias", bias), channels, scalar=False)
         requantization = (x_scale, scales, y_scale, y_zero_point, dtype, bias)
     if out is not None:
         check_out(out, dtype)
@@ -258,37 +265,61 @@ def _convolve(
         channels_last,
         requantization,
         out,
-        thread_cap(threads),
-        byte_limit(workspace_limit),
+        0 if threads is None else thread_cap(threads),
+        -1 if workspace_limit is None else byte_limit(workspace_limit),
     )
 
 
 def _bytes(name: str, value: Any) -> NDArray[Any]:
+    if type(value) is _ndarray and value.dtype in _BYTES:
+        return value
     array = numeric(name, value)
     if array.dtype not in _BYTES:
         raise TypeError(f"{name} must be int8 or uint8, got {array.dtype}; convert it, e.g. {name}.astype(np.uint8)")
     return array
 
 
+def _plain_integer(value: Any) -> int | None:
+    """The integer of 32 bits that a number of Python's, or of bytes, is. None: to be looked at as an array."""
+    if type(value) is int:
+        return value if _INT32_MIN <= value <= _INT32_MAX else None
+    return int(value) if type(value) in _BYTE_SCALARS else None
+
+
+def _plain_float(value: Any) -> float | None:
+    """The same of real numbers that float32 holds; Python's own are rounded in the core."""
+    if type(value) is float:
+        return value if -_FLOAT32_MAX <= value <= _FLOAT32_MAX else None
+    return float(value) if type(value) is _float32 else None
+
+
 def _integers(name: str, value: Any) -> NDArray[Any]:
+    if type(value) is _ndarray and value.dtype is _INT32:
+        return value
     array = numeric(name, value)
+    if array.dtype in _WITHIN_INT32:
+        return array.astype(np.int32, copy=False)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     for number in (array.min(initial=0), array.max(initial=0)):
-        if not _INT32.min <= int(number) <= _INT32.max:
+        if not _INT32_MIN <= int(number) <= _INT32_MAX:
             raise OverflowError(f"{name} = {number} does not fit in 32 bits")
     return array.astype(np.int32, copy=False)
 
 
-def _int32s(name: str, value: Any, channels: int, *, scalar: bool = True) -> NDArray[np.int32]:
-    return _for_channels(name, _integers(name, value), channels, scalar)
+def _zero_points(name: str, value: Any, channels: int) -> int | NDArray[np.int32]:
+    number = _plain_integer(value)
+    return _for_channels(name, _integers(name, value), channels, scalar=True) if number is None else number
 
 
-def _scales(name: str, value: Any, channels: int) -> NDArray[np.float32]:
-    return _for_channels(name, _floats(name, value), channels, scalar=True)
+def _scales(name: str, value: Any, channels: int) -> float | NDArray[np.float32]:
+    number = _plain_float(value)
+    return _for_channels(name, _floats(name, value), channels, scalar=True) if number is None else number
 
 
 def _floats(name: str, value: Any) -> NDArray[np.float32]:
+    if type(value) is _ndarray and value.dtype is FLOAT32:
+        return value
     array = numeric(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
@@ -296,12 +327,12 @@ def _floats(name: str, value: Any) -> NDArray[np.float32]:
         return array.astype(np.float32, copy=False)
 
 
-def _for_channels(name: str, array: NDArray[Any], channels: int, scalar: bool) -> NDArray[Any]:
-    """One number for each output channel, or where that may be a single one."""
+def _for_channels(name: str, array: NDArray[Any], channels: int, scalar: bool) -> Any:
+    """One number for each output channel, or where that may be, a single one."""
     if array.shape == (channels,):
         return array
     if scalar and array.size == 1 and array.ndim <= 1:
-        return array.reshape(())
+        return array.item()
     raise ValueError(
         f"{name} must {'be one number or ' if scalar else ''}have shape ({channels},), one for each output channel, "
         f"got {name}.shape = {array.shape}"
@@ -315,11 +346,15 @@ def _single(name: str, array: NDArray[Any]) -> Any:
 
 
 def _scalar_zero_point(name: str, value: Any) -> int:
-    return 0 if value is None else int(_single(name, _integers(name, value)))
+    if value is None:
+        return 0
+    number = _plain_integer(value)
+    return int(_single(name, _integers(name, value))) if number is None else number
 
 
 def _scalar_scale(name: str, value: Any) -> float:
-    return float(_single(name, _floats(name, value)))
+    number = _plain_float(value)
+    return float(_single(name, _floats(name, value))) if number is None else number
 
 
 def _type_of_y(x: Any, y_zero_point: Any) -> np.dtype[Any]:
