@@ -91,6 +91,13 @@ SURVIVES = """
                     assert np.array_equal(image, col2im(regions, x.shape, (3, 2), 2, padding, threads=1))
                     held = guarded(np.ascontiguousarray(regions.swapaxes(1, 2)), at_end)
                     assert np.array_equal(image, fold(held, (9, 10), (3, 2), 1, padding, 2, threads=3))
+            for width in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17):
+                x = guarded(rng.integers(0, 9, (2, 3, 3, width)).astype(dtype), at_end)
+                regions = unfold(x, 3, 1, 1)
+                assert np.array_equal(regions, im2col(x.copy(), 3, 1, 1).swapaxes(1, 2))
+                if regions.dtype.kind in "fc":
+                    image = fold(guarded(regions, at_end), (3, width), 3, 1, 1)
+                    assert np.array_equal(image, fold(regions, (3, width), 3, 1, 1))
     print("survived")
 """
 

@@ -196,6 +196,25 @@ def test_unfold_and_fold_are_torchs_to_the_bit(rng, dtype, shape, arguments):
     oracles.assert_same_bits(fold(x, shape[-2:], *arguments), folded.numpy())
 
 
+@pytest.mark.parametrize("width", range(1, 20))
+def test_rows_of_every_length(rng, width):
+    """Short ones are moved and added in pieces that overlap."""
+    shape = (1, 2, 3, width)
+    arguments = ((3, 3), 1, 1)
+    numbered = np.arange(1, 1 + math.prod(shape)).reshape(shape)
+    sources = oracles.regions(numbered, (3, 3), padding=1)[0].swapaxes(1, 2)
+    for dtype in DTYPES:
+        values = rng.integers(0, 100, numbered.size + 1).astype(dtype)
+        values[0] = 0
+        assert np.array_equal(unfold(values[numbered], *arguments), values[sources])
+        if values.dtype.kind in "fc":
+            regions = rng.standard_normal(sources.shape).astype(dtype)
+            sums = np.zeros(numbered.size + 1, np.float32 if dtype == "float16" else dtype)
+            np.add.at(sums, sources.ravel(), regions.ravel())
+            expected = sums[1:].reshape(shape).astype(dtype)
+            oracles.assert_same_bits(fold(regions, shape[2:], *arguments), expected)
+
+
 def test_a_product_with_unfold_is_the_convolution(rng):
     x = rng.integers(-9, 10, (3, 6, 5, 7)).astype(np.float32)
     weight = rng.integers(-9, 10, (4, 6, 3, 2)).astype(np.float32)

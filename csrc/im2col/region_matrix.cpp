@@ -119,6 +119,30 @@ struct RowTaps {
 /// Shorter rows are done before a call, or a loop over vectors, has begun.
 constexpr std::int64_t least_for_vectors = 8;
 
+/// Copies the first and the last of so many bytes: all of them, where these meet or overlap.
+template <std::size_t PieceBytes>
+void copy_ends(std::byte* to, const std::byte* from, std::size_t bytes) {
+    std::memcpy(to, from, PieceBytes);
+    std::memcpy(to + (bytes - PieceBytes), from + (bytes - PieceBytes), PieceBytes);
+}
+
+/// A row of elements that lie next to each other; a short one takes two moves, which may overlap.
+template <std::size_t Bytes>
+void copy_row(std::byte* to, const std::byte* from, std::int64_t count) {
+    const std::size_t bytes = std::size_t(count) * Bytes;
+    if (count > 2 * least_for_vectors) {
+        std::memcpy(to, from, bytes);
+    } else if (count >= 8) {
+        copy_ends<8 * Bytes>(to, from, bytes);
+    } else if (count >= 4) {
+        copy_ends<4 * Bytes>(to, from, bytes);
+    } else if (count >= 2) {
+        copy_ends<2 * Bytes>(to, from, bytes);
+    } else {
+        std::memcpy(to, from, Bytes);
+    }
+}
+
 /// The taps of one kernel row, for elements of a size known to the compiler, which turns the copies into moves.
 template <std::size_t Bytes>
 void write_kernel_row(const RowTaps& row, Range taps, const std::byte* line, std::byte* to) {
@@ -128,15 +152,18 @@ void write_kernel_row(const RowTaps& row, Range taps, const std::byte* line, std
         const std::byte* from = line + row.pixel(run.first);
         std::byte* elements = element(run.first);
         const std::int64_t count = run.last - run.first, step = row.step;
-        if (step == bytes && count >= least_for_vectors) {
-            std::memcpy(elements, from, std::size_t(count) * Bytes);
+        if (step == bytes) {
+            copy_row<Bytes>(elements, from, count);
         } else {
             for (std::int64_t i = 0; i < count; ++i) std::memcpy(elements + i * bytes, from + i * step, Bytes);
         }
     };
     const auto write_padding = [&](Range run) {
+        const std::int64_t count = run.last - run.first;
         if (row.shape.padding_mode == PaddingMode::zeros) {
-            std::memset(element(run.first), 0, std::size_t(run.last - run.first) * Bytes);
+            // Most often one or none, of which a call would take longer.
+            if (count == 1) std::memset(element(run.first), 0, Bytes);
+            if (count > 1) std::memset(element(run.first), 0, std::size_t(count) * Bytes);
         } else {
             row.each_repeated(
                 run, [&](std::int64_t tap, std::int64_t pixel) { std::memcpy(element(tap), line + pixel, Bytes); });
@@ -180,6 +207,23 @@ void add_to(std::byte* pixel, const std::byte* from) {
     store<T>(pixel, 0, load<T>(pixel, 0) + load<Stored>(from, 0));
 }
 
+/// All sums of four to eight elements that lie next to each other, as those of the first and of the last four: where
+/// these overlap, both are the same sum.
+template <typename Stored>
+void add_ends(std::byte* pixels, const std::byte* from, std::int64_t count) {
+    using T = Number<Stored>;
+    constexpr std::int64_t piece = 4, pixel_bytes = sizeof(T), bytes = sizeof(Stored);
+    std::byte* const last_pixels = pixels + (count - piece) * pixel_bytes;
+    const std::byte* const last_from = from + (count - piece) * bytes;
+    T first[piece], last[piece];
+    for (std::int64_t i = 0; i < piece; ++i) {
+        first[i] = load<T>(pixels, i * pixel_bytes) + load<Stored>(from, i * bytes);
+        last[i] = load<T>(last_pixels, i * pixel_bytes) + load<Stored>(last_from, i * bytes);
+    }
+    std::memcpy(pixels, first, sizeof first);
+    std::memcpy(last_pixels, last, sizeof last);
+}
+
 template <typename Stored>
 void add_kernel_row(const RowTaps& row, Range taps, std::byte* line, const std::byte* from) {
     constexpr std::int64_t bytes = sizeof(Stored), pixel_bytes = sizeof(Number<Stored>);
@@ -188,7 +232,9 @@ void add_kernel_row(const RowTaps& row, Range taps, std::byte* line, const std::
         std::byte* pixel = line + row.pixel(run.first);
         const std::byte* elements = element(run.first);
         const std::int64_t count = run.last - run.first, step = row.step;
-        if (step == pixel_bytes && count >= least_for_vectors) {
+        if (step == pixel_bytes && count >= 4 && count <= least_for_vectors) {
+            add_ends<Stored>(pixel, elements, count);
+        } else if (step == pixel_bytes && count > least_for_vectors) {
             for (std::int64_t i = 0; i < count; ++i) add_to<Stored>(pixel + i * pixel_bytes, elements + i * bytes);
         } else {
             for (std::int64_t i = 0; i < count; ++i) add_to<Stored>(pixel + i * step, elements + i * bytes);
