@@ -7,7 +7,19 @@ import numpy as np
 import oracles
 import pytest
 from adjoint_problems import CONV_TRANSPOSE, INPUT, WEIGHT, adjoint_problems
-from flatconv import ConvOperator, col2im, conv2d, conv_matrix, conv_transpose2d, fold, grad, im2col, unfold
+from flatconv import (
+    ConvOperator,
+    col2im,
+    conv2d,
+    conv_matrix,
+    conv_transpose2d,
+    fold,
+    grad,
+    im2col,
+    pack,
+    pack_transpose,
+    unfold,
+)
 from flatconv._arguments import ALGORITHMS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +109,33 @@ def test_drawn_region_matrices(problem):
             turned = fold(sums, x.shape[2:], kernel, **problem.regions, channels_last=True)
         assert turned.flags.c_contiguous
         same(turned, last(image))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.complex64])
+@pytest.mark.parametrize("make", [pack, pack_transpose])
+@pytest.mark.parametrize("algorithm", ["auto", "direct"])
+def test_a_layer_is_explained_as_it_is_called(isa, make, algorithm, dtype):
+    """Without memory, which some channels first do not need: all say alike what channels last do."""
+    weight, x = np.ones((48, 1, 3, 3), dtype), np.ones((2, 20, 21, 48), dtype)
+    arguments = {"padding": 1, "groups": 48, "channels_last": True, "algorithm": algorithm}
+    layer = make(weight, **arguments, workspace_limit=0)
+    refusals = set()
+    for ask in (
+        lambda: layer(x, threads=1),
+        lambda: layer.explain(x.shape, threads=1),
+        lambda: layer.workspace_bytes(x.shape, threads=1),
+    ):
+        with pytest.raises(MemoryError, match="is too small") as refusal:
+            ask()
+        refusals.add(str(refusal.value))
+    assert len(refusals) == 1
+
+
+def test_depthwise_layers_have_lanes_across_groups(isa):
+    layer = pack(ones(144, 1, 3, 3), padding=1, groups=144, channels_last=True)
+    taken = layer.explain((1, 56, 56, 144), threads=1).splitlines()[1]
+    assert taken.startswith("channels: lanes across the channels of ")
+    assert 0 < layer.workspace_bytes((1, 56, 56, 144), threads=1) < 2**18
 
 
 @pytest.mark.parametrize("batch", [(), (2,)])

@@ -137,6 +137,16 @@ ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, boo
     return strides;
 }
 
+ByteStrides channels_last_strides(std::int64_t channels, const Extent& spatial, std::int64_t bytes) {
+    ByteStrides strides{};
+    if (spatial[0] * spatial[1] * spatial[2] == 0) return strides;
+    std::int64_t stride = channels * bytes;
+    strides[1] = bytes;
+    for (std::size_t axis = max_spatial_rank; axis-- > 0; stride *= spatial[axis]) strides[axis + 2] = stride;
+    strides[0] = stride;
+    return strides;
+}
+
 void describe_x(ConvProblem& problem, const py::array& x, bool channels_last) {
     const py::ssize_t channel_axis = channels_last ? x.ndim() - 1 : x.ndim() - problem.spatial_rank - 1;
     const bool has_channels = x.ndim() > problem.spatial_rank;

@@ -41,6 +41,9 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes);
 /// With `channels_last` the channels' axis is the last one, if there are channels.
 ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last = false);
 
+/// Those of a dense array of such sizes with its channels last; 0 without pixels, where the other sizes may be any.
+ByteStrides channels_last_strides(std::int64_t channels, const Extent& spatial, std::int64_t bytes);
+
 /// Raises TypeError for anything but the types of DType.
 DType dtype_of(const py::array& array);
 

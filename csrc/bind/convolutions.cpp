@@ -79,15 +79,30 @@ py::array PackedLayer::run(const py::array& x, const py::object& residual, const
     return result.finish();
 }
 
+PackedLayer::Layouts PackedLayer::layouts(std::int64_t batch, const Extent& input) const {
+    if (!channels_last_) return {};
+    const ConvProblem problem = packed_.problem(batch, input);
+    Extent output;
+    check(output_size(problem, output));
+    const auto strides = [&](std::int64_t channels, const Extent& spatial) {
+        return channels_last_strides(channels, spatial, dtype_.itemsize());
+    };
+    return {{nullptr, strides(problem.in_channels, input)}, {nullptr, strides(problem.out_channels, output)}};
+}
+
 std::size_t PackedLayer::workspace_bytes(std::int64_t batch, const py::tuple& input, int threads) const {
     std::size_t bytes = 0;
-    check(packed_.workspace_bytes(batch, spatial_sizes(problem_, input), bytes, options(threads)));
+    const Extent sizes = spatial_sizes(problem_, input);
+    const Layouts arrays = layouts(batch, sizes);
+    check(packed_.workspace_bytes(batch, sizes, bytes, options(threads), arrays.x, arrays.y));
     return bytes;
 }
 
 std::string PackedLayer::explain(std::int64_t batch, const py::tuple& input, int threads) const {
     std::string explanation;
-    check(packed_.explain(batch, spatial_sizes(problem_, input), explanation, options(threads)));
+    const Extent sizes = spatial_sizes(problem_, input);
+    const Layouts arrays = layouts(batch, sizes);
+    check(packed_.explain(batch, sizes, explanation, options(threads), arrays.x, arrays.y));
     return explanation;
 }
 

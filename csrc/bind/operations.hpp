@@ -33,7 +33,14 @@ class PackedLayer {
     std::string explain(std::int64_t batch, const py::tuple& input, int threads) const;
 
   private:
+    /// Strides of the arrays of a call, which there aren't yet.
+    struct Layouts {
+        ConstArray x;
+        Array y;
+    };
+
     Options options(int threads) const;
+    Layouts layouts(std::int64_t batch, const Extent& input) const;
 
     PackedConv packed_;
     ConvProblem problem_;

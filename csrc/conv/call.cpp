@@ -119,6 +119,20 @@ Status describe(Task task, const ConvProblem& problem, const Options& options, P
 
 bool writes_nothing(Task task, const ConvShape& shape) { return TaskSizes(task, shape).result.empty(); }
 
+void describe_layouts(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
+                      PlanRequest& request, ConvArrays& arrays) {
+    const TaskSizes sizes(task, request.shape);
+    const std::int64_t parts = request.shape.parts, bytes = parts * element_bytes(request.dtype);
+    arrays = {with_strides(inputs.x, sizes.first, parts, bytes),
+              with_strides(inputs.weight, sizes.second, parts, bytes),
+              inputs.bias,
+              with_strides(inputs.residual, sizes.result, parts, bytes),
+              with_strides(y, sizes.result, parts, bytes),
+              packed};
+    if (inputs.bias.dense) arrays.bias.byte_strides = {bytes};
+    describe_layout(sizes, arrays, request);
+}
+
 Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
                        const ArrayNames& names, PlanRequest& request, ConvArrays& arrays) {
     const TaskSizes sizes(task, request.shape);
@@ -129,15 +143,7 @@ Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const Pa
     const bool reads = !sizes.second.empty();
     if (reads && !inputs.weight.data && !packed) return null(names.second);
     if (reads && !sizes.first.empty() && !inputs.x.data) return null(names.first);
-    const std::int64_t parts = request.shape.parts, bytes = parts * element_bytes(request.dtype);
-    arrays = {with_strides(inputs.x, sizes.first, parts, bytes),
-              with_strides(inputs.weight, sizes.second, parts, bytes),
-              inputs.bias,
-              with_strides(inputs.residual, sizes.result, parts, bytes),
-              with_strides(y, sizes.result, parts, bytes),
-              packed};
-    if (inputs.bias.dense) arrays.bias.byte_strides = {bytes};
-    describe_layout(sizes, arrays, request);
+    describe_layouts(task, inputs, y, packed, request, arrays);
     return {};
 }
 

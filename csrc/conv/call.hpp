@@ -27,8 +27,12 @@ struct ArrayNames {
 /// Whether the task writes nothing.
 bool writes_nothing(Task task, const ConvShape& shape);
 
-/// Completes strides and tells the plan how the arrays can be read. Of `inputs`, `x` and `weight` stand for the two
-/// arrays that the task reads, in its order; the latter may be null where it is packed.
+/// Completes strides and tells the plan how the arrays can be read; null ones count as aligned. Of `inputs`, `x` and
+/// `weight` stand for the two arrays that the task reads, in its order.
+void describe_layouts(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
+                      PlanRequest& request, ConvArrays& arrays);
+
+/// The same for a call, whose arrays must not be null; but `weight` may be where it is packed.
 Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
                        const ArrayNames& names, PlanRequest& request, ConvArrays& arrays);
 

@@ -90,6 +90,12 @@ struct PackedLayer {
         return {};
     }
 
+    /// A call of which only the arrays' strides are known.
+    void describe_strides(const ConstArray& x, const Array& y, PlanRequest& request) const {
+        ConvArrays arrays;
+        describe_layouts(task, {x, weights.weight(), weights.bias(), {}}, y, weights.parts(), request, arrays);
+    }
+
     Status describe_call(const ConvProblem& called, const Options& options, PlanRequest& request) const {
         if (Status status = describe(task, called, options, request); !status) return status;
         request.kernels = weights.kernels();
@@ -170,8 +176,8 @@ Status PackedConv::run(std::int64_t batch, const Extent& input, const ConstArray
     });
 }
 
-Status PackedConv::workspace_bytes(std::int64_t batch, const Extent& input, std::size_t& bytes,
-                                   const Options& options) const noexcept {
+Status PackedConv::workspace_bytes(std::int64_t batch, const Extent& input, std::size_t& bytes, const Options& options,
+                                   const ConstArray& x, const Array& y) const noexcept {
     return guarded([&]() -> Status {
         if (!layer_) return not_packed();
         const ConvProblem called = problem(batch, input);
@@ -180,14 +186,15 @@ Status PackedConv::workspace_bytes(std::int64_t batch, const Extent& input, std:
         if (Status status = layer_->describe_call(called, options, request); !status) return status;
         bytes = 0;
         if (writes_nothing(layer_->task, request.shape)) return {};
+        layer_->describe_strides(x, y, request);
         if (Status status = layer_->plan_for(called, options, request, plan); !status) return status;
         bytes = workspace_of(*plan);
         return {};
     });
 }
 
-Status PackedConv::explain(std::int64_t batch, const Extent& input, std::string& text,
-                           const Options& options) const noexcept {
+Status PackedConv::explain(std::int64_t batch, const Extent& input, std::string& text, const Options& options,
+                           const ConstArray& x, const Array& y) const noexcept {
     return guarded([&]() -> Status {
         if (!layer_) return not_packed();
         const ConvProblem called = problem(batch, input);
@@ -197,6 +204,7 @@ Status PackedConv::explain(std::int64_t batch, const Extent& input, std::string&
             text = "nothing to compute: the result is empty";
             return {};
         }
+        layer_->describe_strides(x, y, request);
         const auto explained = layer_->task == Task::transpose ? explain_transposed : explain_choice;
         return explained(request, options.algorithm, options.workspace_limit, text);
     });

@@ -320,13 +320,13 @@ class FLATCONV_API PackedConv {
     Status run(std::int64_t batch, const Extent& input, const ConstArray& x, const Array& y,
                const ConstArray& residual = {}, const Options& options = {}) const noexcept;
 
-    /// As `flatconv::workspace_bytes`.
-    Status workspace_bytes(std::int64_t batch, const Extent& input, std::size_t& bytes,
-                           const Options& options = {}) const noexcept;
+    /// As `flatconv::workspace_bytes`. x and y give strides other than dense ones, and may point nowhere.
+    Status workspace_bytes(std::int64_t batch, const Extent& input, std::size_t& bytes, const Options& options = {},
+                           const ConstArray& x = {}, const Array& y = {}) const noexcept;
 
     /// How such a call would be computed, with what it is expected to cost, and why the other algorithms would not.
-    Status explain(std::int64_t batch, const Extent& input, std::string& text,
-                   const Options& options = {}) const noexcept;
+    Status explain(std::int64_t batch, const Extent& input, std::string& text, const Options& options = {},
+                   const ConstArray& x = {}, const Array& y = {}) const noexcept;
 
   private:
     struct Layer;
