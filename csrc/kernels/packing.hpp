@@ -181,12 +181,19 @@ FLATCONV_INLINE void transpose_rows(const Transposition<typename Isa::Scalar>& t
 template <typename Isa, int Cols>
 int64_t transpose_narrow(const Transposition<typename Isa::Scalar>& t) {
     int64_t row = 0;
-    if constexpr (Cols < Isa::lanes) {
+    constexpr bool is_power_of_two = (Cols & (Cols - 1)) == 0;
+    if constexpr (Cols < Isa::lanes && is_power_of_two) {
         for (; row + Isa::lanes <= t.rows; row += Isa::lanes) {
             typename Isa::Vector v[Cols];
             unroll<Cols>([&](auto c) { v[c.value] = Isa::load(t.from + row * Cols + c.value * Isa::lanes); });
             shuffle<Isa, Isa::lanes>(v);
             unroll<Cols>([&](auto c) { Isa::store(t.to + c.value * t.to_stride + row, v[c.value]); });
+        }
+    } else if constexpr (Cols < Isa::lanes) {
+        // The compiler finds the permutations for three; and of more, one element after the other takes less time than
+        // blocks with masks.
+        for (; row < t.rows; ++row) {
+            for (int c = 0; c < Cols; ++c) t.to[c * t.to_stride + row] = t.from[row * Cols + c];
         }
     }
     return row;
@@ -198,8 +205,13 @@ void transpose(const Transposition<typename Isa::Scalar>& t) {
         int64_t row = 0;
         switch (t.cols) {
             case 2: row = transpose_narrow<Isa, 2>(t); break;
+            case 3: row = transpose_narrow<Isa, 3>(t); break;
             case 4: row = transpose_narrow<Isa, 4>(t); break;
+            case 5: row = transpose_narrow<Isa, 5>(t); break;
+            case 6: row = transpose_narrow<Isa, 6>(t); break;
+            case 7: row = transpose_narrow<Isa, 7>(t); break;
             case 8: row = transpose_narrow<Isa, 8>(t); break;
+            case 9: row = transpose_narrow<Isa, 9>(t); break;
             default: break;
         }
         for (; row < t.rows; row += Isa::lanes) transpose_block<Isa, false>(t, row, 0);

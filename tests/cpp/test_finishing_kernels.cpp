@@ -77,8 +77,11 @@ TEST_CASE_TEMPLATE("transpose turns every size, finishes it, and writes nothing 
         const auto numbers = exceptional_numbers<T>(most_elements, 9);
         const Operands<T> operands(std::size_t(most), most_elements);
         for (std::int64_t rows = 1; rows <= most; ++rows) {
-            for (std::int64_t cols = 1; cols <= most; ++cols) {
-                const std::ptrdiff_t from_stride = cols + 2, to_stride = rows + 3, residual_stride = rows + 1;
+            // Twice each, the first time with rows that follow each other.
+            for (std::int64_t twice = 2; twice < 2 * most + 2; ++twice) {
+                const std::int64_t cols = twice / 2;
+                const std::ptrdiff_t from_stride = cols + twice % 2 * 2;
+                const std::ptrdiff_t to_stride = rows + 3, residual_stride = rows + 1;
                 const T* const from = from_memory.copy(numbers, extent(rows, cols, from_stride));
                 const auto turned = [&](const auto& element) {
                     std::vector<T> to(extent(cols, rows, to_stride), T(-5));
@@ -98,6 +101,7 @@ TEST_CASE_TEMPLATE("transpose turns every size, finishes it, and writes nothing 
                 };
                 CAPTURE(rows);
                 CAPTURE(cols);
+                CAPTURE(from_stride);
                 REQUIRE(same_results(turn(nullptr), turned([](T sum, auto, auto) { return sum; })));
                 for (const Steps steps : {bias_alone, with_residual, with_clamp, with_both}) {
                     const auto epilogue = operands.epilogue(steps, std::size_t(cols),
