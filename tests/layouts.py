@@ -1,4 +1,6 @@
-"""The same values in memory in other ways: reversed, sliced, Fortran order, misaligned, big-endian, broadcast."""
+"""The same values in memory in other ways: reversed, sliced, Fortran order, misaligned, big-endian, broadcast, …"""
+
+import sys
 
 import numpy as np
 
@@ -50,6 +52,11 @@ def broadcast(array):
     return np.broadcast_to(array[:1], array.shape)
 
 
+def native_order(array):
+    """An array whose dtype names the machine's own byte order."""
+    return array.view(array.dtype.newbyteorder({"little": "<", "big": ">"}[sys.byteorder]))
+
+
 def windowed(array):
     """A window of such an array: rows with a gap, and a start that is not that of the buffer."""
     larger = np.full([size + 3 for size in array.shape], filler(array.dtype), array.dtype)
@@ -59,4 +66,5 @@ def windowed(array):
 
 
 WRITABLE = {each.__name__: each for each in (reversed_axes, sliced, fortran, channels_last, misaligned, windowed)}
-READABLE = WRITABLE | {each.__name__: each for each in (big_endian, broadcast)} | {"contiguous": np.ascontiguousarray}
+READABLE = WRITABLE | {each.__name__: each for each in (big_endian, native_order, broadcast)}
+READABLE["contiguous"] = np.ascontiguousarray

@@ -215,3 +215,13 @@ def test_huge_strides_of_single_pixels():
     assert conv_transpose1d(ones(1, 1), ones(1, 1, 3), stride=2**62).tolist() == [[1, 1, 1]]
     assert grad.conv1d_input((1, 5), ones(1, 1, 3), ones(1, 1), stride=2**62).tolist() == [[1, 1, 1, 0, 0]]
     assert grad.conv1d_weight(ones(1, 5), (1, 1, 3), ones(1, 1), stride=2**62).tolist() == [[[1, 1, 1]]]
+
+
+def test_gradients_of_groups_of_channels_need_no_more_memory_than_others() -> None:
+    rng = np.random.default_rng(6)
+    x, grad_output = (rng.standard_normal((1, channels, 32, 32), dtype=np.float32) for channels in (16, 2))
+
+    def call(**options):
+        return grad.conv2d_weight(x, (2, 8, 32, 32), grad_output[:, :, :1, :1], groups=2, **options)
+
+    oracles.assert_same_bits(call(workspace_limit=1 << 18, threads=1), call(algorithm="reference"))

@@ -110,3 +110,11 @@ def test_the_workspace_does_not_grow_with_the_batch():
     few, many = (layer.workspace_bytes((batch, 1000, 1, 1), threads=1) for batch in (1, 1_000_000))
     assert few < 20_000
     assert many < 2**20
+
+
+def test_many_channels_need_no_more_memory_than_a_band() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((1, 100_000, 1, 1), dtype=np.float32)
+    weight = rng.standard_normal((8, 100_000, 1, 1), dtype=np.float32)
+    y = conv2d(x, weight, workspace_limit=65536, threads=1)
+    oracles.assert_same_bits(y, conv2d(x, weight, algorithm="reference"))

@@ -102,13 +102,16 @@ DType dtype_of(const py::array& array) {
     const py::dtype dtype = array.dtype();
     // NumPy's numbers of its types: not asked for by way of pybind11, which compares descriptions each time, and has no
     // name for float16.
-    if (dtype.byteorder() == '=') {
+    using numpy = py::detail::npy_api;
+    constexpr int numpy_half = 23;
+    constexpr char native = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
+    if (const char order = dtype.byteorder(); order == '=' || order == native) {
         switch (dtype.num()) {
-            case 11: return DType::float32;
-            case 12: return DType::float64;
-            case 14: return DType::complex64;
-            case 15: return DType::complex128;
-            case 23: return DType::float16;
+            case numpy::NPY_FLOAT_: return DType::float32;
+            case numpy::NPY_DOUBLE_: return DType::float64;
+            case numpy::NPY_CFLOAT_: return DType::complex64;
+            case numpy::NPY_CDOUBLE_: return DType::complex128;
+            case numpy_half: return DType::float16;
             default: break;
         }
     }

@@ -234,8 +234,8 @@ const ConvAlgorithm channels_algorithm = {
     Algorithm::channels, "channels", [](const PlanRequest& request) {
         const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
         if (each_for_itself) return make_plan<Channelwise>(request);
-        const bool one_pixel = computes_in_float(request.dtype) ? OnePixelBlocking<float>::suits(request.shape)
-                                                                : OnePixelBlocking<double>::suits(request.shape);
+        const bool one_pixel = computes_in_float(request.dtype) ? OnePixelBlocking<float>::suits(request)
+                                                                : OnePixelBlocking<double>::suits(request);
         return one_pixel ? make_plan<ToOnePixel>(request) : make_plan<AcrossChannels>(request);
     }};
 const ConvAlgorithm direct_algorithm = {

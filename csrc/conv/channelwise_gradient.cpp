@@ -192,9 +192,15 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
 template <typename T>
 std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request) {
     const ConvShape& shape = request.shape;
+    const int lanes = kernels_of<T>(*request.kernels).lanes;
     constexpr std::int64_t most_in_channels = 8;
-    const bool few = shape.out_channels * 4 <= kernels_of<T>(*request.kernels).lanes;
+    const bool few = shape.out_channels * 4 <= lanes;
     if (shape.in_channels > most_in_channels || shape.groups == 1 || !few) return nullptr;
+    // Several channels have another way, which is better where groups are too few to fill a vector, or sums take much
+    // memory.
+    const double sums = 2 * double(shape.depth * lanes) * double(sizeof(T));
+    const bool fills = shape.groups * shape.out_channels >= lanes;
+    if (shape.in_channels > 1 && (!fills || sums > double(request.band_bytes))) return nullptr;
     return std::make_unique<ChannelwiseGradientPlan<T>>(request);
 }
 

@@ -13,9 +13,15 @@ namespace flatconv {
 
 template <typename T>
 struct OnePixelBlocking {
-    /// A kernel of one element on one image of which one pixel counts.
-    static bool suits(const ConvShape& shape) {
-        return shape.batch == 1 && shape.pixels == 1 && shape.taps == 1 && shape.pad_before == Extent{0, 0, 0} &&
+    /// A kernel of one element on one image of which one pixel counts, if its channels are no more than a band may
+    /// hold.
+    static bool suits(const PlanRequest& request) {
+        const ConvShape& shape = request.shape;
+        const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
+        const double sums = double(kernels.panel_vectors * kernels.lanes) / double(depth_block);
+        const double kept = double(shape.depth) * (1 + sums);
+        return kept * double(sizeof(T)) <= double(request.band_bytes) && shape.batch == 1 && shape.pixels == 1 &&
+               shape.taps == 1 && shape.pad_before == Extent{0, 0, 0} &&
                *std::min_element(shape.input.begin(), shape.input.end()) > 0;
     }
 

@@ -20,7 +20,7 @@ struct ImageBox {
     /// image. Of a transpose: where the box's first output lies in the padded one, of which hardly any columns lie
     /// behind those that the image's pixels reach.
     int64_t first_row, first_col;
-    int size, stride;  // such as convolves_images allows
+    int size, stride;  // such as convolves_images, or transposes_images, allows
     int64_t rows, cols;
     ptrdiff_t y_row_stride;
 };
@@ -92,8 +92,8 @@ struct ChannelwisePlane {
     bool accumulate;  // they hold the sums of the earlier depth blocks
 };
 
-/// The gradients of kernel elements whose groups have a single channel, for a vector of these: each sum goes on over
-/// some rows of output positions. In the band a position is a vector of channels.
+/// The gradients of kernel elements whose groups have one channel or a few, for a vector of these: each sum goes on
+/// over some rows of output positions. In the band a position is a vector of channels.
 template <typename T>
 struct ChannelwiseGradient {
     const T* band;

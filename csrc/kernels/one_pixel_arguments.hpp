@@ -23,8 +23,8 @@ struct PixelChains {
     int count;
     int64_t depth;
     /// Of panels: the vectors of each; weights of c and d are at weights[d * vectors * lanes + c]. Of rows it is 1;
-    /// they are at weights[c * row_stride + d], for a vector of channels, and where depth is no multiple of `lanes`, so
-    /// many numbers before those of depth 0 are read, too, as makes it one.
+    /// they are at weights[c * row_stride + d], for a vector of channels, and where depth is less than `lanes`, so many
+    /// numbers before those of depth 0 are read, too, as are missing.
     int vectors;
     ptrdiff_t row_stride;
 };
