@@ -1,4 +1,4 @@
-"""The same values in memory in other ways: reversed, sliced, Fortran order, misaligned, of another byte order, broadcast."""
+"""The same values in memory in other ways: reversed, sliced, Fortran, misaligned, of another byte order, broadcast."""
 
 import sys
 
