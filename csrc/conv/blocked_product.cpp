@@ -202,24 +202,26 @@ std::unique_ptr<ConvPlan> make_plan(const PlanRequest& request, Choices... choic
     return std::make_unique<BlockedPlan<double, Way>>(request, choices...);
 }
 
+/// The same where the way suits the request; else null.
+template <template <typename> class Way>
+std::unique_ptr<ConvPlan> make_plan_if_suited(const PlanRequest& request) {
+    const bool suits =
+        computes_in_float(request.dtype) ? Way<float>::Blocking::suits(request) : Way<double>::Blocking::suits(request);
+    return suits ? make_plan<Way>(request) : nullptr;
+}
+
 }  // namespace
 
 std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request) {
-    const bool suits = computes_in_float(request.dtype) ? TransposedBlocking<float>::suits(request)
-                                                        : TransposedBlocking<double>::suits(request);
-    return suits ? make_plan<AcrossChannelsTransposed>(request) : nullptr;
+    return make_plan_if_suited<AcrossChannelsTransposed>(request);
 }
 
 std::unique_ptr<ConvPlan> plan_interleaved_phases(const PlanRequest& request) {
-    const bool suits = computes_in_float(request.dtype) ? InterleavedBlocking<float>::suits(request)
-                                                        : InterleavedBlocking<double>::suits(request);
-    return suits ? make_plan<Interleaved>(request) : nullptr;
+    return make_plan_if_suited<Interleaved>(request);
 }
 
 std::unique_ptr<ConvPlan> plan_transposed_images(const PlanRequest& request) {
-    const bool suits =
-        computes_in_float(request.dtype) ? ImageBlocking<float>::suits(request) : ImageBlocking<double>::suits(request);
-    return suits ? make_plan<FromImage>(request) : nullptr;
+    return make_plan_if_suited<FromImage>(request);
 }
 
 const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {
@@ -234,15 +236,12 @@ const ConvAlgorithm channels_algorithm = {
     Algorithm::channels, "channels", [](const PlanRequest& request) {
         const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
         if (each_for_itself) return make_plan<Channelwise>(request);
-        const bool one_pixel = computes_in_float(request.dtype) ? OnePixelBlocking<float>::suits(request)
-                                                                : OnePixelBlocking<double>::suits(request);
-        return one_pixel ? make_plan<ToOnePixel>(request) : make_plan<AcrossChannels>(request);
+        auto one_pixel = make_plan_if_suited<ToOnePixel>(request);
+        return one_pixel ? std::move(one_pixel) : make_plan<AcrossChannels>(request);
     }};
-const ConvAlgorithm direct_algorithm = {
-    Algorithm::direct, "direct", [](const PlanRequest& request) {
-        const bool in_place = computes_in_float(request.dtype) ? ImageBlocking<float>::suits(request)
-                                                               : ImageBlocking<double>::suits(request);
-        return in_place ? make_plan<FromImage>(request) : make_plan<Directly>(request);
-    }};
+const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct", [](const PlanRequest& request) {
+                                            auto in_place = make_plan_if_suited<FromImage>(request);
+                                            return in_place ? std::move(in_place) : make_plan<Directly>(request);
+                                        }};
 
 }  // namespace flatconv

@@ -270,12 +270,10 @@ struct Avx512Quads : Avx512Pairs {
         _mm512_mask_storeu_epi8(p, first_bytes(n), v);
     }
     static FLATCONV_INLINE Vector zip_low(Vector a, Vector b) {
-        const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        return _mm512_permutex2var_epi32(a, order, b);
+        return _mm512_castps_si512(Avx512Float::zip_low(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
     }
     static FLATCONV_INLINE Vector zip_high(Vector a, Vector b) {
-        const __m512i order = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        return _mm512_permutex2var_epi32(a, order, b);
+        return _mm512_castps_si512(Avx512Float::zip_high(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
     }
 };
 
