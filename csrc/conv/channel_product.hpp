@@ -25,8 +25,7 @@ class ChannelTask {
           band_box_(blocking.band_box(task_.box)),
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
-          y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row,
-             operands.activation, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,

@@ -32,8 +32,7 @@ class DirectTask {
         const std::int64_t end = std::min(shape_.groups, first_group_ + blocking_.groups_per_task);
         for (std::int64_t group = first_group_; group < end; ++group) {
             const BandTask task(box_, image_, group, shape_.out_channels);
-            const OutputBand<T> y(shape_, task, arrays_, operands_.bias + group * shape_.out_channels,
-                                  operands_.activation, blocking_.half);
+            const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half);
             std::int64_t depth = 0, padded = 0;
             // Without depth, one empty block still writes the bias.
             do {

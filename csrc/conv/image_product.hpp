@@ -36,7 +36,7 @@ class ImageTask {
         }
         const std::int64_t first = task_.first_group;
         const BandTask task(task_.box, task_.image, first, task_.end_group - first);
-        const OutputBand<T> y(shape_, task, arrays_, operands_.bias + first, operands_.activation, blocking_.half);
+        const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half);
         constexpr T infinity = std::numeric_limits<T>::infinity();
         const Epilogue<T> shared = y.epilogue(0, 0);
         const bool clamps = shared.clamps && !shared.residual;

@@ -24,8 +24,7 @@ class InterleavedTask {
           task_(grid_task_),
           plane_vectors_(ceil_div(blocking.layout.position_at(0, grid_task_.box.size[1] - 1, grid_task_.box.size[2]),
                                   blocking.kernels.lanes)),
-          y_(shape_, with_outputs(), arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row,
-             operands.activation, blocking.half) {}
+          y_(shape_, with_outputs(), arrays, operands, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
         if (workspace_.weights && !*workspace_.has_weights) pack_weights();

@@ -20,8 +20,7 @@ class OnePixelTask {
           operands_(operands),
           workspace_(workspace),
           task_(shape_, blocking.bands, index),
-          y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row,
-             operands.activation, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
         gather_pixel();

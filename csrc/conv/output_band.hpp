@@ -15,16 +15,15 @@ namespace flatconv {
 template <typename T>
 class OutputBand {
   public:
-    /// `bias` is that of the task's first row on, never null. `half` writes y, and reads the residual, where they hold
-    /// halves; else it is null.
-    OutputBand(const ConvShape& shape, const BandTask& task, const ConvArrays& arrays, const T* bias,
-               const ActivationSteps<T>& activation, const HalfKernels<T>* half)
+    /// `half` writes y, and reads the residual, where they hold halves; else it is null.
+    OutputBand(const ConvShape& shape, const BandTask& task, const ConvArrays& arrays, const Operands<T>& operands,
+               const HalfKernels<T>* half)
         : shape_(shape),
           box_(task.box),
           first_row_(task.group * shape.out_channels + task.first_row),
           y_strides_(arrays.y.byte_strides),
           residual_strides_(arrays.residual.byte_strides),
-          activation_(activation),
+          activation_(operands.activation),
           half_(half) {
         const auto first = [&](const ByteStrides& strides) {
             return task.image * strides[0] + box_.first[0] * strides[2] + box_.first[1] * strides[3] +
@@ -34,7 +33,7 @@ class OutputBand {
         if (arrays.residual.data) {
             residual_ = static_cast<const std::byte*>(arrays.residual.data) + first(residual_strides_);
         }
-        epilogue_ = with_activation({bias, nullptr, 0, false, 0, 0});
+        epilogue_ = with_activation({operands.bias + first_row_, nullptr, 0, false, 0, 0});
         if (!residual_) return;
         if (half) {
             // That it is added, and what follows, is left to store_line, store_rows and store_pixels.

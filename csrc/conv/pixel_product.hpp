@@ -25,7 +25,7 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
-          y_(shape_, task_, arrays, operands.bias + first_row(), operands.activation, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) { run(padding(), cancellation); }
 

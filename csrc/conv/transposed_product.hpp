@@ -60,8 +60,7 @@ class TransposedTask {
           task_(shape_, blocking.bands, index),
           pixel_box_(blocking.pixels_of(task_.box)),
           image_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0]),
-          y_(shape_, task_, arrays, operands.bias + task_.group * shape_.out_channels + task_.first_row,
-             operands.activation, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half) {}
 
     void run(parallel::Cancellation& cancellation) {
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,
