@@ -210,23 +210,31 @@ flatconv_status* flatconv_packed_conv_run(const flatconv_packed_conv* packed, in
 }
 
 flatconv_status* flatconv_packed_conv_workspace_bytes(const flatconv_packed_conv* packed, int64_t batch,
-                                                      const int64_t input[FLATCONV_MAX_SPATIAL_RANK], size_t* bytes,
+                                                      const int64_t input[FLATCONV_MAX_SPATIAL_RANK],
+                                                      const flatconv_arrays* arrays, size_t* bytes,
                                                       const flatconv_options* options) {
     return call_packed(packed, input, options,
-                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) {
+                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) -> Status {
                            if (!bytes) return null_argument("bytes");
-                           return layer.workspace_bytes(batch, sizes, *bytes, call_options);
+                           flatconv_arrays given;
+                           if (Status status = read_strides(arrays, given); !status) return status;
+                           return layer.workspace_bytes(batch, sizes, *bytes, call_options, array(given.x),
+                                                        array(given.y));
                        });
 }
 
 flatconv_status* flatconv_packed_conv_explain(const flatconv_packed_conv* packed, int64_t batch,
-                                              const int64_t input[FLATCONV_MAX_SPATIAL_RANK], char* text,
-                                              size_t capacity, size_t* length, const flatconv_options* options) {
+                                              const int64_t input[FLATCONV_MAX_SPATIAL_RANK],
+                                              const flatconv_arrays* arrays, char* text, size_t capacity,
+                                              size_t* length, const flatconv_options* options) {
     return call_packed(packed, input, options,
-                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) {
+                       [&](const PackedConv& layer, const Extent& sizes, const Options& call_options) -> Status {
                            if (!text && capacity > 0) return null_argument("text");
+                           flatconv_arrays given;
+                           if (Status status = read_strides(arrays, given); !status) return status;
                            std::string whole;
-                           Status status = layer.explain(batch, sizes, whole, call_options);
+                           Status status =
+                               layer.explain(batch, sizes, whole, call_options, array(given.x), array(given.y));
                            if (!status) return status;
                            if (length) *length = whole.size();
                            if (capacity > 0) text[whole.copy(text, capacity - 1)] = '\0';

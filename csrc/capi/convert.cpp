@@ -179,6 +179,12 @@ Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays) {
     return read(c_arrays, "arrays", arrays);
 }
 
+Status read_strides(const flatconv_arrays* c_arrays, flatconv_arrays& arrays) {
+    if (c_arrays) return read_arrays(c_arrays, arrays);
+    write_defaults(&arrays, sizeof(arrays));
+    return {};
+}
+
 Status read_byte_arrays(const flatconv_byte_arrays* c_arrays, ByteInputs& inputs, Array& y) {
     flatconv_byte_arrays c;
     if (Status status = read(c_arrays, "arrays", c); !status) return status;

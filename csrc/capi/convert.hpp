@@ -46,6 +46,9 @@ Status read_problem(const flatconv_problem* c_problem, ConvProblem& problem);
 /// Gives the fields that the caller's header does not have their default, null.
 Status read_arrays(const flatconv_arrays* c_arrays, flatconv_arrays& arrays);
 
+/// The same where only distances count: null stands for dense arrays.
+Status read_strides(const flatconv_arrays* c_arrays, flatconv_arrays& arrays);
+
 Status read_byte_arrays(const flatconv_byte_arrays* c_arrays, ByteInputs& inputs, Array& y);
 Status read_requantization(const flatconv_requantization* c_requantization, Requantization& requantization);
 

@@ -209,7 +209,8 @@ struct Layer {
     }
     std::size_t bytes(const flatconv_options& options) const {
         std::size_t needed = 0;
-        const Outcome outcome(flatconv_packed_conv_workspace_bytes(packed, c.batch, c.input, &needed, &options));
+        const Outcome outcome(
+            flatconv_packed_conv_workspace_bytes(packed, c.batch, c.input, nullptr, &needed, &options));
         REQUIRE_MESSAGE(outcome.code == FLATCONV_OK, outcome.message);
         return needed;
     }
@@ -247,15 +248,47 @@ TEST_CASE("C: a packed layer has the bits of a convolution, and explains itself 
     std::vector<char> text(expected.size() + 1, 'x');
     std::size_t length = 0;
     for (const std::size_t capacity : {text.size(), std::size_t(10), std::size_t(1)}) {
-        CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, text.data(), capacity, &length,
-                                                   nullptr)) == Outcome(nullptr));
+        CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, nullptr, text.data(), capacity,
+                                                   &length, nullptr)) == Outcome(nullptr));
         CHECK(std::string(text.data()) == expected.substr(0, capacity - 1));
         CHECK(length == expected.size());
     }
     length = 0;
-    CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, nullptr, 0, &length, nullptr)) ==
-          Outcome(nullptr));
+    CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, nullptr, nullptr, 0, &length,
+                                               nullptr)) == Outcome(nullptr));
     CHECK(length == expected.size());
+}
+
+TEST_CASE("C: a packed layer is described for the distances that its arrays will have") {
+    const Layer layer;
+    const auto channels_last = [](std::int64_t channels, std::int64_t height, std::int64_t width) {
+        const std::int64_t pixel = channels * std::int64_t(sizeof(float));
+        return ByteStrides{height * width * pixel, sizeof(float), 0, width * pixel, pixel};
+    };
+    const ByteStrides of_x = channels_last(20, 19, 23), of_y = channels_last(37, 19, 23);
+    flatconv_arrays arrays;
+    flatconv_arrays_init(&arrays, sizeof(arrays));
+    arrays.x.byte_strides = of_x.data(), arrays.y.byte_strides = of_y.data();
+
+    std::string expected, dense;
+    REQUIRE(layer.cpp.explain(2, layer.problem.input, expected, {}, {nullptr, of_x}, {nullptr, of_y}));
+    REQUIRE(layer.cpp.explain(2, layer.problem.input, dense));
+    CHECK(expected != dense);
+    std::vector<char> text(expected.size() + 1);
+    CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, &arrays, text.data(), text.size(),
+                                               nullptr, nullptr)) == Outcome(nullptr));
+    CHECK(std::string(text.data()) == expected);
+
+    std::size_t bytes = 0, expected_bytes = 0;
+    REQUIRE(layer.cpp.workspace_bytes(2, layer.problem.input, expected_bytes, {}, {nullptr, of_x}, {nullptr, of_y}));
+    CHECK(Outcome(flatconv_packed_conv_workspace_bytes(layer.packed, 2, layer.c.input, &arrays, &bytes, nullptr)) ==
+          Outcome(nullptr));
+    CHECK(bytes == expected_bytes);
+
+    arrays.struct_size = 3;
+    CHECK(
+        Outcome(flatconv_packed_conv_workspace_bytes(layer.packed, 2, layer.c.input, &arrays, &bytes, nullptr)).code ==
+        FLATCONV_INVALID_ARGUMENT);
 }
 
 TEST_CASE("C: a packed layer with a workspace allocates nothing from the second call on") {
@@ -309,8 +342,8 @@ TEST_CASE("C: what packed layers refuse") {
     arrays = layer.arrays(y), arrays.x.data = nullptr;
     CHECK(run(2, layer.c.input, nullptr).message == "x is null");
     CHECK(same_bits(y, before));
-    CHECK(Outcome(flatconv_packed_conv_workspace_bytes(layer.packed, 2, layer.c.input, nullptr, nullptr)).message ==
-          "bytes is null");
-    CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, nullptr, 8, nullptr, nullptr)).message ==
-          "text is null");
+    CHECK(Outcome(flatconv_packed_conv_workspace_bytes(layer.packed, 2, layer.c.input, nullptr, nullptr, nullptr))
+              .message == "bytes is null");
+    CHECK(Outcome(flatconv_packed_conv_explain(layer.packed, 2, layer.c.input, nullptr, nullptr, 8, nullptr, nullptr))
+              .message == "text is null");
 }

@@ -317,16 +317,17 @@ FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_run(const f
                                                                          const flatconv_arrays* arrays,
                                                                          const flatconv_options* options);
 
-/* As flatconv_workspace_bytes. */
+/* As flatconv_workspace_bytes. The arrays' x and y give distances other than dense ones, and may point nowhere; NULL:
+ * all are dense. */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_workspace_bytes(
-    const flatconv_packed_conv* packed, int64_t batch, const int64_t input[FLATCONV_MAX_SPATIAL_RANK], size_t* bytes,
-    const flatconv_options* options);
+    const flatconv_packed_conv* packed, int64_t batch, const int64_t input[FLATCONV_MAX_SPATIAL_RANK],
+    const flatconv_arrays* arrays, size_t* bytes, const flatconv_options* options);
 
 /* How such a call would be computed, and why not otherwise: as much of it as fits `capacity`, with a 0 at the end.
- * Where `length` is not NULL it becomes that of the whole, as in snprintf. */
+ * Where `length` is not NULL it becomes that of the whole, as in snprintf. The arrays count as above. */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_explain(
-    const flatconv_packed_conv* packed, int64_t batch, const int64_t input[FLATCONV_MAX_SPATIAL_RANK], char* text,
-    size_t capacity, size_t* length, const flatconv_options* options);
+    const flatconv_packed_conv* packed, int64_t batch, const int64_t input[FLATCONV_MAX_SPATIAL_RANK],
+    const flatconv_arrays* arrays, char* text, size_t capacity, size_t* length, const flatconv_options* options);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * The region matrix
