@@ -140,7 +140,7 @@ def test_explain_tells_of_the_phases_and_of_each_algorithm():
         assert first.startswith("isa ")
         assert first.endswith("1 thread")
         assert taken.startswith("the cheapest: " if name == "auto" else f"{name}: ")
-        for part in ("expected ", " ms, workspace ", " bytes"):
+        for part in ("expected cost ", " vector multiply-adds, workspace ", " bytes"):
             assert part in taken
         named = {line.split()[1] for line in others if line.startswith("  not ")}
         assert named == {*ALGORITHMS} - {"auto", name}

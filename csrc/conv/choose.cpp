@@ -69,10 +69,10 @@ Status choose_within(PlanRequest& request, Algorithm wanted, std::size_t workspa
     return too_small(workspace_limit, "convolution", least_workspace);
 }
 
-std::string in_milliseconds(double cycles) {
-    // A cycle is that of a CPU at 3 GHz: a number to compare, not to rely on.
-    char text[32];
-    std::snprintf(text, sizeof text, "%.3g ms", cycles / 3e6);
+/// Not in seconds: CPUs differ in how many cycles they have in one, and in how many multiply-adds they do in a cycle.
+std::string in_multiply_adds(double cycles) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%.3g vector multiply-adds", cycles);
     return text;
 }
 
@@ -93,7 +93,7 @@ std::string head_line(const PlanRequest& request) {
 }
 
 std::string in_words(const ConvPlan& plan) {
-    return plan.describe() + "; expected " + in_milliseconds(plan.cycles()) + ", workspace " +
+    return plan.describe() + "; expected cost " + in_multiply_adds(plan.cycles()) + ", workspace " +
            std::to_string(plan.workspace_bytes()) + " bytes";
 }
 

@@ -276,7 +276,8 @@ class PackedConv:
         -------
         str
             The instruction set and the threads; the algorithm with its orientation, tiles, bands, workspace and
-            expected time; then the same of the algorithms that were not taken, with the reason.
+            expected cost, as the number of multiply-adds of one vector that take as long on one core; then the same of
+            the algorithms that were not taken, with the reason.
 
         Raises
         ------
