@@ -120,6 +120,26 @@ def test_layers(isa, rng, dtype, x_shape, weight_shape, geometry):
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.complex64])
+@pytest.mark.parametrize("apart", [1, 3])
+@pytest.mark.parametrize(("size", "channels"), [((4, 4), 40), ((5,), 33), ((3, 7), 130)])
+def test_small_images_that_share_a_box(isa, rng, dtype, apart, size, channels):
+    """Of x, y and the residual, images may lie anywhere; what is between them stays as it is."""
+    function = conv_transpose1d if len(size) == 1 else conv_transpose2d
+    x = normal(rng, dtype, 5 * apart, channels, *size)[::apart]
+    weight, bias = normal(rng, dtype, channels, 19, *[4] * len(size)), normal(rng, dtype, 19)
+    shape = function(x, weight, bias, 2, 1).shape
+    residual = normal(rng, dtype, shape[0] * apart, *shape[1:])[::apart]
+    options = {"residual": residual, "activation": None if dtype == np.complex64 else "relu"}
+    expected = function(x, weight, bias, 2, 1, algorithm="reference", **options)
+    for algorithm in ("auto", "channels"):
+        for threads in THREADS:
+            whole = np.full((shape[0] * apart, *shape[1:]), 7, dtype)
+            function(x, weight, bias, 2, 1, algorithm=algorithm, threads=threads, out=whole[::apart], **options)
+            oracles.assert_same_bits(whole[::apart], expected)
+            assert (whole.reshape(-1, apart, *shape[1:])[:, 1:] == 7).all()
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (8, 4), (16, 8), (5, 2), (7, 3), (10, 2), (13, 1)])
 def test_blocks_of_phases_that_end_at_different_channels(isa, rng, kernel, stride):
     """Deep enough that no phase has all channels in one block; widths of packed weights from one vector to many."""

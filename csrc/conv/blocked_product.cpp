@@ -14,6 +14,7 @@
 #include "conv/direct_product.hpp"
 #include "conv/image_product.hpp"
 #include "conv/interleaved_product.hpp"
+#include "conv/joined_images.hpp"
 #include "conv/one_pixel_product.hpp"
 #include "conv/operands.hpp"
 #include "conv/pair_plan.hpp"
@@ -171,8 +172,7 @@ class BlockedPlan final : public ConvPlan {
     }
 
     void run(const ConvArrays& called, const Runtime& runtime, std::byte* workspace) const override {
-        const bool in_line = blocking_.shape.batch != request_.shape.batch;
-        const ConvArrays arrays = in_line ? images_in_line(called) : called;
+        const ConvArrays arrays = joined_arrays(request_.shape, blocking_.shape, called);
         const Operands<T> operands = make_operands<T>(request_, Way<T>::weight_order(blocking_), blocking_.participants,
                                                       arrays, runtime, workspace);
         const auto workspace_of = [&](int participant) {

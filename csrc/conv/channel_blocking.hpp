@@ -7,29 +7,11 @@
 #include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
+#include "conv/joined_images.hpp"
 #include "conv/tap_boxes.hpp"
 #include "gemm/gemm.hpp"
 
 namespace flatconv {
-
-/// Images of a single pixel each as the pixels of one image: the weights are read once for all of them.
-inline ConvShape images_in_line(ConvShape shape) {
-    const Extent one{1, 1, 1};
-    if (shape.batch == 1 || shape.input != one || shape.kernel != one || shape.output != one) return shape;
-    if (shape.pad_before != Extent{0, 0, 0}) return shape;
-    shape.stride = one;
-    shape.input[2] = shape.output[2] = shape.pixels = shape.batch;
-    shape.batch = 1;
-    return shape;
-}
-
-/// The arrays of such images.
-inline ConvArrays images_in_line(ConvArrays arrays) {
-    for (ByteStrides* strides : {&arrays.x.byte_strides, &arrays.residual.byte_strides, &arrays.y.byte_strides}) {
-        strides->back() = strides->front();
-    }
-    return arrays;
-}
 
 template <typename T>
 struct ChannelBlocking {

@@ -125,7 +125,17 @@ class OutputBand {
         const Epilogue<T> part = epilogue(row, 0);
         const bool innermost = has_channels_innermost();
         if (in_rows && !(innermost && pixels == 1)) {
-            kernels.transpose({sums, sums_stride, pixels, rows, this->row(row), row_stride(), &part, passes_caches()});
+            // Rows begin anew with each plane that does not follow the one before.
+            const std::int64_t lines = box_.size[1] * box_.size[2];
+            const bool one_run = is_run(y_strides_) && (!residual_ || is_run(residual_strides_));
+            const std::int64_t run = one_run ? pixels : lines;
+            for (std::int64_t d = 0; d * lines < pixels; d += run / lines) {
+                Epilogue<T> of_run = part;
+                if (residual_) of_run.residual += elements(offset(residual_strides_, d, 0));
+                T* const to = this->row(row) + elements(offset(y_strides_, d, 0));
+                kernels.transpose({sums + d * lines * sums_stride, sums_stride, run, rows, to, row_stride(), &of_run,
+                                   passes_caches()});
+            }
         } else if (innermost) {
             if (half_) {
                 store_pixels(kernels, sums, sums_stride, row, rows);
@@ -247,7 +257,13 @@ class OutputBand {
             double(shape_.batch * shape_.groups * shape_.out_channels) * double(shape_.pixels * sizeof(T));
         return bytes >= 8 * double(second_level_cache) && epilogue_.curve == Curve::none &&
                reinterpret_cast<std::uintptr_t>(row(0)) % cache_line == 0 &&
-               y_strides_[1] % std::int64_t(cache_line) == 0;
+               y_strides_[1] % std::int64_t(cache_line) == 0 &&
+               (is_run(y_strides_) || y_strides_[2] % std::int64_t(cache_line) == 0);
+    }
+
+    /// Whether all pixels of the box follow each other, where those of a plane do.
+    bool is_run(const ByteStrides& strides) const {
+        return box_.size[0] == 1 || strides[2] == box_.size[1] * box_.size[2] * std::int64_t(sizeof(T));
     }
 
     static constexpr std::int64_t most_added = 256;  // of the residual at a time

@@ -35,7 +35,7 @@ class PaddedChannels {
             if constexpr (std::is_same_v<Padding, ChannelPadding<T>>) {
                 if (padding_.has_channels_innermost()) {
                     count = std::min(end - padded_, ring_channels_ - padded_ % ring_channels_);
-                    padding_.pad_neighbours(from, count, slot(padded_), first);
+                    padding_.pad_neighbours(from, count, slot(padded_), layout_.channel_length(), first);
                     continue;
                 }
             }

@@ -16,6 +16,7 @@
 #include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
+#include "conv/joined_images.hpp"
 #include "conv/transposed_phases.hpp"
 #include "gemm/gemm.hpp"
 
@@ -41,7 +42,7 @@ struct TransposedBlocking {
         : kernels(kernels_of<T>(*request.kernels)),
           half(half_kernels<T>(request)),
           half_panels(half_weights<T>(request)),
-          shape(request.shape),
+          shape(joins_images(request) ? images_as_planes(request.shape) : request.shape),
           panels(weight_sizes(shape), kernels),
           x_aligned(request.x_aligned),
           y_in_rows(request.y_in_rows),
@@ -57,8 +58,9 @@ struct TransposedBlocking {
           pixel_stride(pixel_channel_stride(bands.box)),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))),
           packed(request.weights == WeightForm::packed),
-          packs_in_tasks(!packed && window_bytes() <= most_window &&
-                         (shape.batch * bands.boxes() <= 2 * participants || panels_are_far())) {}
+          packs_in_tasks(
+              !packed && window_bytes() <= most_window &&
+              (shape.batch * bands.boxes() <= 2 * participants || (phases.size() > 1 && !are_near(request)))) {}
 
     /// Whether memory stays small: of the pixels that even a small box reads, and of the packed weights.
     static bool suits(const PlanRequest& request) {
@@ -100,7 +102,8 @@ struct TransposedBlocking {
     const std::int64_t pixel_stride;  // from one channel to the next
     const int participants;
     const bool packed;  // the weights, phase by phase
-    /// As for ordinary products with lanes across channels: see ChannelBlocking.
+    /// As for ordinary products with lanes across channels: see ChannelBlocking. And where each box would read all
+    /// packed panels from memory, a phase only some lines of each: that takes longer than to pack them anew.
     const bool packs_in_tasks;
 
     std::int64_t tasks() const { return bands.tasks; }
@@ -190,11 +193,16 @@ struct TransposedBlocking {
         return double(pixel_channel_stride(box)) * double(shape.in_channels) <= 0.75 * double(band_elements);
     }
 
-    /// Whether each box would read all packed panels from memory, a phase only some lines of each: that takes longer
-    /// than to pack them anew.
-    bool panels_are_far() const {
-        const double bytes = double(shape.groups * panels.group_elements()) * double(sizeof(T));
-        return phases.size() > 1 && bytes > 16 * double(second_level_cache);
+    /// Whether the weights fit a cache that all of them together pass through.
+    static bool are_near(const PlanRequest& request) {
+        const double elements = double(request.shape.groups * request.shape.out_channels) * double(request.shape.depth);
+        return elements * double(sizeof(T)) <= 16 * double(second_level_cache);
+    }
+
+    /// Small images share a box, and what their weights cost; but a layer's weights that come from memory keep that
+    /// busy all the time when images follow each other.
+    static bool joins_images(const PlanRequest& request) {
+        return request.weights != WeightForm::packed || are_near(request);
     }
 
     double window_bytes() const { return double(window * shape.taps * panels.width) * double(sizeof(T)); }

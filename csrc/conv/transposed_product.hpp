@@ -67,11 +67,15 @@ class TransposedTask {
                                         pixel_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         ChannelWindow<T> pixels(workspace_.pixels, blocking_.pixel_window, blocking_.pixel_stride);
         const auto pad = [&](std::int64_t channel, std::int64_t end) {
-            for (; channel < end; ++channel) {
+            const auto from = [&] {
                 const std::int64_t of_all = task_.group * shape_.in_channels + channel;
-                padding.pad(image_ + shape_.channel_at(arrays_.x.byte_strides[1], of_all, sizeof(T)),
-                            pixels.at(channel), false, channel);
+                return image_ + shape_.channel_at(arrays_.x.byte_strides[1], of_all, sizeof(T));
+            };
+            if (padding.has_channels_innermost()) {
+                padding.pad_neighbours(from(), end - channel, pixels.at(channel), blocking_.pixel_stride, false);
+                return;
             }
+            for (; channel < end; ++channel) padding.pad(from(), pixels.at(channel), false, channel);
         };
         std::fill_n(workspace_.pixels, blocking_.pixel_window * blocking_.pixel_stride, T(0));
         for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
@@ -168,10 +172,13 @@ class TransposedTask {
         }
     }
 
-    /// A phase's packed panels follow each other, and so do their blocks. Among the taps of all phases its own do not,
-    /// but those have just been packed.
-    const T* next_weights(const Operand& operand, const Panel& panel, std::int64_t length) const {
-        return arrays_.packed ? operand.weights + length * panel.width : nullptr;
+    /// Those of the phase's next block, unless they are packed for the task when they are needed. A phase's packed
+    /// panels follow each other, and so do their blocks; among the taps of all phases, its own lie alike in every
+    /// channel.
+    const T* next_weights(const Operand& operand, const Panel& panel, std::int64_t taps, std::int64_t length) const {
+        if (workspace_.weights) return nullptr;
+        if (arrays_.packed) return operand.weights + length * panel.width;
+        return length % taps == 0 ? operand.weights + length / taps * panel.channel_stride : nullptr;
     }
 
     void multiply_block(const PatternedPhase& part, const Panel& panel, Operand operand, std::int64_t depth,
@@ -205,7 +212,7 @@ class TransposedTask {
                      workspace_.sums + output[0] * plane + output[1] * line + output[2] * panel.width,
                      {stride[0] * plane, stride[1] * line, stride[2] * panel.width},
                      depth > 0,
-                     next_weights(operand, panel, length)});
+                     next_weights(operand, panel, part.phase.taps(), length)});
     }
 
     const TransposedBlocking<T>& blocking_;

@@ -62,16 +62,16 @@ class ChannelPadding {
     /// Whether channels are neighbours in memory, so that several are best padded at once.
     bool has_channels_innermost() const { return innermost_; }
 
-    /// Then, the same for so many of them, to bands that follow each other.
-    void pad_neighbours(const std::byte* channel, std::int64_t channels, T* bands, bool first) const {
-        const std::int64_t length = layout_.channel_length();
-        if (first) std::memset(bands, 0, std::size_t(channels * length) * sizeof(T));
+    /// Then, the same for so many of them, to bands that are `band_stride` apart.
+    void pad_neighbours(const std::byte* channel, std::int64_t channels, T* bands, std::int64_t band_stride,
+                        bool first) const {
+        if (first) std::memset(bands, 0, std::size_t(channels * band_stride) * sizeof(T));
         for (std::int64_t b = 0; b < block_count_; ++b) {
             const ImageBlock& block = blocks_[b];
             const T* from = reinterpret_cast<const T*>(channel) + block.from;
             for (std::int64_t r = 0; r < block.rows; ++r, from += block.from_stride) {
                 kernels_.transpose({from, block.from_step, block.cols, channels, bands + block.to + r * block.to_stride,
-                                    std::ptrdiff_t(length), nullptr});
+                                    std::ptrdiff_t(band_stride), nullptr});
             }
         }
     }
