@@ -24,7 +24,8 @@ the same problem in turn while the others slept. Times are medians over {rounds}
   memory time, what NumPy takes to copy as many bytes as all the arrays have; both measured in the same rounds. Who
   skips products with padding, as OpenVINO does, can exceed the peak, and so can who has instructions for halves or
   bytes: the peak is that of float32, or float64.
-- **least** and **mean**, the geometric one, are over layers.
+- **least** and **mean**, the geometric one, are over layers. **At limit**: how many layers would meet the goal if ours
+  took no longer than the limit; where a peer is near it, none can be far ahead.
 
 {machine}
 """

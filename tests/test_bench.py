@@ -130,7 +130,7 @@ def test_goals():
     layer = problem(64, 64, (56, 56), 3)
 
     def goals(ones, threads):
-        return {goal.title: goal.met(spread) for goal, spread in summary.goals(ones, threads)}
+        return {goal.title: goal.met(spread) for goal, spread, _ in summary.goals(ones, threads)}
 
     ideal = layer.operations / 100e9
     one = measured(layer, flatconv_plain=[ideal / 0.86], flatconv_packed=[ideal / 0.89], torch_contiguous=[ideal / 0.6])
@@ -145,6 +145,25 @@ def test_goals():
     assert together["compute-bound, packed: × one thread"] is False
 
 
+def test_goals_that_the_limit_allows():
+    """Where a peer is near the limit, no implementation is far ahead of it."""
+    ones = []
+    for size, share in ((56, 0.9), (112, 0.5)):
+        layer = problem(64, 64, (size, size), 3)
+        ideal = layer.operations / 100e9
+        ones.append(measured(layer, flatconv_packed=[ideal / 0.8], onnxruntime=[ideal / share]))
+    halves = measured(replace(layer, dtype="float16"), flatconv_plain=[1e-3], flatconv_float32=[1e-3])
+    outcomes = {outcome.goal.title: outcome for outcome in summary.goals([*ones, halves], 1)}
+    ahead = outcomes["all network layers, packed: × best peer"]
+    assert ahead.spread.values == pytest.approx([0.8 / 0.9, 0.8 / 0.5])
+    assert ahead.at_limit.values == pytest.approx([1 / 0.9, 1 / 0.5])
+    assert ones[0].seconds["flatconv-packed"] == [ones[0].arithmetic_seconds / 0.8]
+    assert outcomes["compute-bound, packed: of the peak"].at_limit.values == pytest.approx([1, 1])
+    assert outcomes["float16: × float32"].at_limit is None
+    row = next(line for line in tables.goals(ones, 1).splitlines() if line.startswith("| all network layers, packed"))
+    assert [cell.strip() for cell in row.split("|")[2:4]] == ["1 of 2", "2"]
+
+
 def test_goals_of_other_operations():
     layer = problem(64, 64, (56, 56), 3)
     halves = [replace(problem(64, 64, (size, size), 3), dtype="float16") for size in (7, 14)]
@@ -156,7 +175,7 @@ def test_goals_of_other_operations():
         measured(replace(layer, operation="unfold"), flatconv_plain=[1e-3], torch_contiguous=[9e-4]),
         measured(replace(layer, channels_last=True), flatconv_plain=[1e-3], torch_channels_last=[1e-3]),
     ]
-    assert {goal.title: goal.met(spread) for goal, spread in summary.goals(ones, 1)} == {
+    assert {goal.title: goal.met(spread) for goal, spread, _ in summary.goals(ones, 1)} == {
         "float16: × float32": True,
         "bfloat16: × float32": False,
         "gradients: × best of torch": True,
@@ -164,7 +183,7 @@ def test_goals_of_other_operations():
         "channels-last: × best of torch": True,
     }
     ones.append(measured(halves[1], flatconv_plain=[1.4e-3], flatconv_float32=[1e-3]))
-    missed = [goal.title for goal, spread in summary.goals(ones, 1) if not goal.met(spread)]
+    missed = [goal.title for goal, spread, _ in summary.goals(ones, 1) if not goal.met(spread)]
     assert "float16: × float32" in missed
     rows = tables.classes(ones).splitlines()[2:]
     assert [row.split(":")[0] for row in rows] == [

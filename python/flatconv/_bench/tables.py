@@ -124,11 +124,12 @@ def classes(measurements: list[Measurement]) -> str:
 def goals(measurements: list[Measurement], threads: int) -> str:
     """A table with a line for each goal that has figures."""
     rows = []
-    for goal, spread in summary.goals(measurements, threads):
+    for goal, spread, at_limit in summary.goals(measurements, threads):
         rows.append(
             [
                 goal.title,
                 f"{spread.reaching(goal.of_each)} of {len(spread.values)}",
+                _MISSING if at_limit is None else str(at_limit.reaching(goal.of_each)),
                 f"{spread.least:.2f}",
                 _ratio(goal.least),
                 f"{spread.mean:.2f}",
@@ -137,7 +138,7 @@ def goals(measurements: list[Measurement], threads: int) -> str:
                 spread.worst.problem.label,
             ]
         )
-    return table(["goal", "met by", "least", "goal", "mean", "goal", "met", "the least is"], rows)
+    return table(["goal", "met by", "at limit", "least", "goal", "mean", "goal", "met", "the least is"], rows)
 
 
 def networks(measurements: list[Measurement]) -> str:
