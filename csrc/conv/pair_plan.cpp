@@ -16,16 +16,18 @@ namespace {
 template <typename Padding>
 class WatchedPadding {
   public:
+    using Element = typename Padding::Element;
+
     WatchedPadding(const Padding& padding, int weight_exponent, std::atomic<bool>& too_small)
         : padding_(padding), weight_exponent_(weight_exponent), too_small_(too_small) {}
 
-    void pad(const std::byte* channel, float* band, bool first, std::int64_t index) const {
+    void pad(const std::byte* channel, Element* band, bool first, std::int64_t index) const {
         if (keep_sums_normal(padding_.pad(channel, band, first, index), weight_exponent_)) return;
         too_small_.store(true, std::memory_order_relaxed);
     }
 
   private:
-    const Padding padding_;
+    const Padding& padding_;
     const int weight_exponent_;
     std::atomic<bool>& too_small_;
 };
@@ -141,7 +143,8 @@ class PairPlan final : public ConvPlan {
         const PairKernels& kernels = request_.kernels->pairs;
         if (!joins_channels(request_.shape)) {
             PixelTask<float> task(blocking_, arrays, operands, own, index);
-            const MeasuredPadding padding(task.padding(), kernels, blocking_.layout.channel_length());
+            const MeasuredPadding padding(kernels, blocking_.layout, blocking_.shape, task.box(), arrays.x.byte_strides,
+                                          own.blocks);
             return task.run(watch(padding), runtime.cancellation);
         }
         ConvArrays in_pairs = arrays;

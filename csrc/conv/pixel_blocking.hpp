@@ -21,7 +21,7 @@ enum class Packing {
 template <typename T>
 struct Multiplier {
     const Kernels<T>& kernels;
-    std::int64_t depths = 1;  // that one word of the kernels holds
+    std::int64_t depths = 1;  // that one word of the kernels holds, each a smaller element of the band
     std::int64_t block = depth_block;
 };
 
@@ -106,8 +106,8 @@ struct PixelBlocking {
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
                     (half ? cost::pad : 4 * cost::finish) * sums,
-                (in_place ? pixels * double(block) : padded.elements * double(ring)) + packed * double(words(block)) +
-                    kept};
+                (in_place ? pixels * double(block) : padded.elements * double(words(ring))) +
+                    packed * double(words(block)) + kept};
     }
 
     /// In the largest box; a smaller one has no more.
@@ -154,7 +154,7 @@ struct PixelWorkspace {
         planned = carver.take<PlannedBox>(1);
         blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
         // Vectors are read whole, so that the last of a row may run on behind the ring's end.
-        ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()) + lanes);
+        ring = carver.take<T>(std::size_t(blocking.words(blocking.ring * blocking.layout.channel_length())) + lanes);
         packed = carver.take<T>(packed_vectors * std::size_t(blocking.packed_stride));
         offsets = carver.take<std::ptrdiff_t>(block);
         packed_offsets = carver.take<std::ptrdiff_t>(block);

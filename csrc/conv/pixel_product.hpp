@@ -36,11 +36,12 @@ class PixelTask {
                 task_.box,         arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks};
     }
 
-    /// With `padding()`, or something that goes by way of it.
+    /// With `padding()`, or another way to fill the ring, also with smaller elements, of which kernels make T.
     template <typename Padding>
     void run(const Padding& padding, parallel::Cancellation& cancellation) {
-        PaddedChannels<T, Padding> padded(padding, blocking_.layout, shape_, channel_, arrays_.x.byte_strides[1],
-                                          workspace_.ring, blocking_.ring);
+        using Element = typename Padding::Element;
+        PaddedChannels<Element, Padding> padded(padding, blocking_.layout, shape_, channel_, arrays_.x.byte_strides[1],
+                                                reinterpret_cast<Element*>(workspace_.ring), blocking_.ring);
         if (blocking_.in_place) {
             place_pixels();
         } else {

@@ -11,9 +11,18 @@
 
 namespace flatconv {
 
+/// Whether channels of x, so many bytes apart, may come from beyond the caches: their rows lie too far apart for the
+/// machine to guess them.
+inline bool comes_from_afar(const ConvShape& shape, std::int64_t channel_stride) {
+    return shape.parts == 1 &&
+           std::abs(channel_stride) > second_level_cache / std::max<std::int64_t>(shape.in_channels, 1);
+}
+
 template <typename T>
 class ChannelPadding {
   public:
+    using Element = T;
+
     /// `blocks` has room for the layout's `most_image_blocks()`; `strides` are those of x, in bytes. Where x holds
     /// halves, `half` reads them; else it is null.
     ChannelPadding(const Kernels<T>& kernels, const HalfKernels<T>* half, const BandLayout& layout,
@@ -25,9 +34,8 @@ class ChannelPadding {
           shape_(shape),
           box_(box),
           strides_{strides[2], strides[3], strides[4]},
-          next_channel_(std::ptrdiff_t(strides[1] / std::int64_t(sizeof(T)))),
-          fetches_next_(shape.parts == 1 &&
-                        std::abs(strides[1]) > second_level_cache / std::max<std::int64_t>(shape.in_channels, 1)),
+          next_channel_(std::ptrdiff_t(strides[1] / (half ? 1 : std::int64_t(sizeof(T))))),
+          fetches_next_(comes_from_afar(shape, strides[1])),
           only_zeros_(shape.padding_mode == PaddingMode::zeros && (aligned || half)),
           innermost_(only_zeros_ && !half && strides[1] == std::int64_t(sizeof(T)) && shape.parts == 1),
           blocks_(blocks) {
@@ -39,8 +47,7 @@ class ChannelPadding {
     }
 
     /// `band` is `first` used for this box, or it holds another channel of it, and so the same zeros. If `index`
-    /// is the channel's in its group, the one after it is fetched meanwhile if it may come from beyond the caches: its
-    /// rows lie too far apart for the machine to guess them.
+    /// is the channel's in its group, the one after it is fetched meanwhile if it comes from afar.
     void pad(const std::byte* channel, T* band, bool first, std::int64_t index = -1) const {
         if (!only_zeros_) return layout_.pad_channel(kernels_, half_, shape_, channel, strides_, box_, band);
         if (first) std::memset(band, 0, std::size_t(layout_.channel_length()) * sizeof(T));
@@ -51,7 +58,7 @@ class ChannelPadding {
             const ImageBlock& block = blocks_[b];
             if (half_) {
                 half_->widen({channel + block.from, block.from_stride, block.from_step, block.rows, block.cols,
-                              band + block.to, block.to_stride});
+                              band + block.to, block.to_stride, next});
                 continue;
             }
             kernels_.copy_block({from + block.from, block.from_stride, block.from_step, block.rows, block.cols,

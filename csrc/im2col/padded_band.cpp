@@ -203,5 +203,8 @@ template void BandLayout::pad_channel<float>(const Kernels<float>&, const HalfKe
                                              const std::byte*, const Extent&, const PixelBox&, float*) const;
 template void BandLayout::pad_channel<double>(const Kernels<double>&, const HalfKernels<double>*, const ConvShape&,
                                               const std::byte*, const Extent&, const PixelBox&, double*) const;
+template void BandLayout::pad_channel<std::uint16_t>(const Kernels<std::uint16_t>&, const HalfKernels<std::uint16_t>*,
+                                                     const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
+                                                     std::uint16_t*) const;
 
 }  // namespace flatconv

@@ -89,6 +89,10 @@ extern template void BandLayout::pad_channel<float>(const Kernels<float>&, const
 extern template void BandLayout::pad_channel<double>(const Kernels<double>&, const HalfKernels<double>*,
                                                      const ConvShape&, const std::byte*, const Extent&, const PixelBox&,
                                                      double*) const;
+extern template void BandLayout::pad_channel<std::uint16_t>(const Kernels<std::uint16_t>&,
+                                                            const HalfKernels<std::uint16_t>*, const ConvShape&,
+                                                            const std::byte*, const Extent&, const PixelBox&,
+                                                            std::uint16_t*) const;
 
 }  // namespace flatconv
 

@@ -41,7 +41,10 @@ void widen(const Widening<float>& w) {
         float* to = w.to + r * w.to_stride;
         int64_t c = 0;
         if (w.from_step == bytes) {
-            for (; c + lanes <= w.cols; c += lanes) Isa::store(to + c, Isa::widen(Half{}, from + c * bytes));
+            for (; c + lanes <= w.cols; c += lanes) {
+                __builtin_prefetch(from + c * bytes + w.next);
+                Isa::store(to + c, Isa::widen(Half{}, from + c * bytes));
+            }
             // The last vector may overlap the one before.
             if (c < w.cols && w.cols >= lanes) {
                 c = w.cols - lanes;

@@ -293,6 +293,7 @@ struct Widening {
     int64_t rows, cols;
     T* to;
     ptrdiff_t to_stride;
+    ptrdiff_t next = 0;  // from these rows to others that are soon read too, and are fetched meanwhile
 };
 
 /// The way back, rounding to nearest even.
@@ -326,6 +327,7 @@ struct HalfJoin {
     int64_t rows, cols;
     float* to;
     ptrdiff_t to_stride;
+    ptrdiff_t next = 0;  // from these to others that are soon joined too, and are fetched meanwhile
 };
 
 /// What is larger than any exponent.
@@ -338,13 +340,17 @@ inline constexpr int no_exponent = 255;
 struct PairKernels {
     /// Those of float32, but `multiply` reads words, and computes float sums. Null where there is no such instruction.
     Kernels<float> words{};
-    /// The same for bands of floats: `pack_vector` makes words of each two depths, or of the last one and a zero.
+    /// The same, with a `pack_vector` that finds halves in the band, as which it counts, too: it makes words of each
+    /// two depths, or of the last one and a zero.
     Kernels<float> joining{};
+    /// Bring halves as they are into a band.
+    HalfKernels<uint16_t> copying{};
     /// Makes words of `count` floats of bfloat16's precision.
     void (*join)(const float* numbers, int64_t count, float* words) = nullptr;
     /// These return the smallest biased exponent, zeros apart: 0 where a number is subnormal, no_exponent without any.
     int (*join_halves)(const HalfJoin&) = nullptr;
     int (*least_exponent)(const float* numbers, int64_t count) = nullptr;
+    int (*least_exponent_of_halves)(const uint16_t* halves, int64_t count) = nullptr;
 };
 
 /// What the CPU and the operating system must offer, as bits.

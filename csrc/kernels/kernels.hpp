@@ -36,7 +36,15 @@
 //     store_lower_bytes(p, v, n, Constant<N>)       the lower N bytes of each lane
 //     zip_low, zip_high                             as those of numbers
 //
-// Those of PairKernels are floats whose fma is of words, with join(a, b) beside: words of a's and b's upper halves.
+// Those of PairKernels are floats whose fma is of words, and they have beside, with as many halves as a vector has
+// words:
+//
+//     using Halves; no_halves(), load_halves(p), load_halves_first(p, n), store_halves(p, halves),
+//     store_halves_first(p, halves, n), even_halves(p, n)               the last: n of them, each the first of two
+//     join(a, b), join_even(p, q, n)                words of a's halves and b's; of the even halves at p and at q
+//     swapped(v)                                    words with their halves exchanged
+//     using Ranks; ranks_from(rank), store_ranks(p, ranks), lesser(ranks, v)     the lesser, by lanes of 16 bits, of
+//                                                   them and v without signs, less one
 //
 // Everything is in an anonymous namespace and no library header is included: a function that two translation units
 // share would be merged by the linker, and might bring wide instructions to a CPU that has none.

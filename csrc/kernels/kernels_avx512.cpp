@@ -287,10 +287,44 @@ constexpr ByteKernels make_quad_kernels() {
 struct Avx512HalfPairs : Avx512Float {
     using Sums = Avx512Float;  // a multiply-add of which is one of numbers
 
-    static FLATCONV_INLINE Vector join(Vector a, Vector b) {
-        const __m512i lower = _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(b), 16);
-        return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xAAAAAAAA, lower, _mm512_castps_si512(a)));
+    using Halves = __m256i;
+    static FLATCONV_INLINE Halves no_halves() { return _mm256_setzero_si256(); }
+    static FLATCONV_INLINE Halves load_halves(const void* p) {
+        return _mm256_loadu_si256(static_cast<const __m256i*>(p));
     }
+    static FLATCONV_INLINE Halves load_halves_first(const void* p, int n) {
+        return _mm256_maskz_loadu_epi16(first(n), p);
+    }
+    static FLATCONV_INLINE void store_halves(void* p, Halves halves) {
+        _mm256_storeu_si256(static_cast<__m256i*>(p), halves);
+    }
+    static FLATCONV_INLINE void store_halves_first(void* p, Halves halves, int n) {
+        _mm256_mask_storeu_epi16(p, first(n), halves);
+    }
+    static FLATCONV_INLINE Halves even_halves(const void* p, int n) {
+        return _mm512_maskz_cvtepi32_epi16(0xFFFF, words(p, n));
+    }
+    static FLATCONV_INLINE Vector join(Halves upper, Halves lower) {
+        const __m512i order = _mm512_set_epi16(15, 47, 14, 46, 13, 45, 12, 44, 11, 43, 10, 42, 9, 41, 8, 40, 7, 39, 6,
+                                               38, 5, 37, 4, 36, 3, 35, 2, 34, 1, 33, 0, 32);
+        return _mm512_castsi512_ps(
+            _mm512_permutex2var_epi16(_mm512_castsi256_si512(upper), order, _mm512_castsi256_si512(lower)));
+    }
+    static FLATCONV_INLINE Vector join_even(const void* upper, const void* lower, int n) {
+        const __m512i raised = _mm512_maskz_slli_epi32(0xFFFF, words(upper, n), 16);
+        return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0x55555555, raised, words(lower, n)));
+    }
+    static FLATCONV_INLINE Vector swapped(Vector v) {
+        return _mm512_castsi512_ps(_mm512_maskz_rol_epi32(0xFFFF, _mm512_castps_si512(v), 16));
+    }
+    using Ranks = __m512i;
+    static FLATCONV_INLINE Ranks ranks_from(uint16_t rank) { return _mm512_set1_epi16(short(rank)); }
+    static FLATCONV_INLINE Ranks lesser(Ranks ranks, Vector v) {
+        const __m512i magnitudes = _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi16(0x7FFF));
+        const __m512i found = _mm512_sub_epi16(magnitudes, _mm512_set1_epi16(1));
+        return _mm512_maskz_min_epu16(~__mmask32(0), ranks, found);
+    }
+    static FLATCONV_INLINE void store_ranks(uint16_t* p, Ranks ranks) { _mm512_storeu_si512(p, ranks); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) {
         asm("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
         return c;

@@ -10,27 +10,31 @@ namespace {
 /// What becomes one row of a packed vector: a depth of the band as it is, found by one offset.
 struct EachDepth {
     static constexpr int depths = 1;
+    template <typename Isa>
+    using Pixel = typename Isa::Scalar;
 
     template <typename Isa>
-    static FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* pixels, const ptrdiff_t* offsets) {
+    static FLATCONV_INLINE typename Isa::Vector load(const Pixel<Isa>* pixels, const ptrdiff_t* offsets) {
         return Isa::load(pixels + offsets[0]);
     }
 };
 
-/// Or two of them, joined into words; the last one alone, where their number is odd.
-struct LastDepth : EachDepth {
+/// Or two of them, halves joined into words; the last one alone, where their number is odd.
+struct LastDepth {
     template <typename Isa>
-    static FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* pixels, const ptrdiff_t* offsets) {
-        return Isa::join(Isa::load(pixels + offsets[0]), Isa::zero());
+    static FLATCONV_INLINE typename Isa::Vector load(const uint16_t* pixels, const ptrdiff_t* offsets) {
+        return Isa::join(Isa::load_halves(pixels + offsets[0]), Isa::no_halves());
     }
 };
 struct JoinedDepths {
     static constexpr int depths = 2;
     using Last = LastDepth;
+    template <typename Isa>
+    using Pixel = uint16_t;
 
     template <typename Isa>
-    static FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* pixels, const ptrdiff_t* offsets) {
-        return Isa::join(Isa::load(pixels + offsets[0]), Isa::load(pixels + offsets[1]));
+    static FLATCONV_INLINE typename Isa::Vector load(const uint16_t* pixels, const ptrdiff_t* offsets) {
+        return Isa::join(Isa::load_halves(pixels + offsets[0]), Isa::load_halves(pixels + offsets[1]));
     }
 };
 
@@ -49,10 +53,11 @@ FLATCONV_INLINE void pack_rows(const VectorPacking<typename Isa::Scalar>& packin
 /// pack_vector with the number of copies known: their places stay in registers.
 template <typename Isa, class Row, int Copies>
 void pack_copies(const VectorPacking<typename Isa::Scalar>& packing) {
-    const typename Isa::Scalar* source[Copies];
+    using Pixel = typename Row::template Pixel<Isa>;
+    const Pixel* source[Copies];
     ptrdiff_t target[Copies];
     unroll<Copies>([&](auto c) {
-        source[c.value] = packing.band + packing.copies[c.value].source;
+        source[c.value] = reinterpret_cast<const Pixel*>(packing.band) + packing.copies[c.value].source;
         target[c.value] = packing.copies[c.value].target;
     });
     pack_rows<Isa, Row>(packing, [&](auto* row, auto kind, const ptrdiff_t* offsets) __attribute__((always_inline)) {
@@ -71,10 +76,11 @@ void pack_vector(const VectorPacking<typename Isa::Scalar>& packing) {
         case 4: return pack_copies<Isa, Row, 4>(packing);
         default: break;
     }
+    const auto* const band = reinterpret_cast<const typename Row::template Pixel<Isa>*>(packing.band);
     pack_rows<Isa, Row>(packing, [&](auto* row, auto kind, const ptrdiff_t* offsets) {
         for (int c = 0; c < packing.copy_count; ++c) {
             Isa::store(row + packing.copies[c].target,
-                       decltype(kind)::template load<Isa>(packing.band + packing.copies[c].source, offsets));
+                       decltype(kind)::template load<Isa>(band + packing.copies[c].source, offsets));
         }
     });
 }
