@@ -51,6 +51,28 @@ def test_left_out_taps_change_no_bit(isa, layer, seed, data):
     oracles.assert_same_bits(layer(x, threads=threads), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("channels", "size", "kernel", "padding", "dilation"),
+    [
+        ((96, 80), (11, 11), (1, 7), (0, 3), 1),
+        ((128, 112), (8, 8), (3, 3), (1, 1), 1),
+        ((48, 80), (4, 6, 6), (3, 3, 3), (1, 1, 1), 1),
+        ((96, 64), (13, 20), (3, 3), (6, 6), 6),
+    ],
+)
+def test_rows_that_are_cut_at_their_sides(isa, channels, size, kernel, padding, dilation, dtype):
+    """Large enough for rows to be cut, into columns that tiles go along."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((1, channels[0], *size)).astype(dtype)
+    weight = rng.standard_normal((channels[1], channels[0], *kernel)).astype(dtype)
+    geometry = {"padding": padding, "dilation": dilation}
+    expected = CONV[len(size)](x, weight, algorithm="reference", **geometry)
+    layer = pack(weight, algorithm="channels", **geometry)
+    oracles.assert_same_bits(layer(x, threads=1), expected)
+    oracles.assert_same_bits(CONV[len(size)](x, weight, algorithm="channels", threads=2, **geometry), expected)
+
+
 @pytest.mark.parametrize("row", [0, 40, 69])
 @pytest.mark.parametrize("batch", [1, 7])
 def test_one_weight_that_is_not_finite_is_enough(isa, batch, row):

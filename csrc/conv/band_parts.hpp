@@ -16,7 +16,9 @@ struct BandPart {
     PixelGrid<T> pixels;
     std::ptrdiff_t sums_at;  // of the first pixel
     Extent sums_step;
-    std::int64_t depth;  // of so many terms of the block
+    bool has_new_taps;                  // that count in no part before
+    TileWalk walks[max_panel_vectors];  // by the vectors of a panel - 1
+    std::int64_t depth;                 // of so many terms of the block
     const std::ptrdiff_t* pixel_offsets;
     const std::ptrdiff_t* panel_offsets[max_panel_vectors];
 };
@@ -29,18 +31,25 @@ class BandParts {
               const PixelGrid<T>& pixels)
         : blocking_(blocking), workspace_(workspace) {
         const std::int64_t stride = ChannelWorkspace<T>::sums_stride(blocking), line = box.size[2] * stride;
-        whole_ = {{}, pixels, 0, {box.size[1] * line, line, stride}, 0, workspace.offsets, {}};
+        whole_ = {};
+        whole_.taps = {{{0, 0, 0}, box.size}, {0, 0, 0}, blocking.shape.kernel};
+        whole_.pixels = pixels;
+        whole_.sums_step = {box.size[1] * line, line, stride};
+        whole_.has_new_taps = true;
+        whole_.pixel_offsets = workspace.offsets;
         std::copy_n(workspace.panel_offsets, blocking.kernels.panel_vectors, whole_.panel_offsets);
-        if (blocking.taps.leave_out()) blocking.taps.for_each_in(box, [&](const TapBox& taps) { add(taps); });
-        // The first part brings the weights into the cache, and the more of them it reads, the more evenly.
-        std::sort(parts_.begin(), parts_.begin() + count_,
-                  [](const BandPart<T>& a, const BandPart<T>& b) { return a.taps.count() > b.taps.count(); });
-        for (std::int64_t p = 0; p < count_; ++p) {
-            BandPart<T>& part = parts_[std::size_t(p)];
-            part.pixel_offsets = table(p, 0);
-            for (int v = 0; v < blocking.kernels.panel_vectors; ++v) part.panel_offsets[v] = table(p, 1 + v);
+        if (!blocking.taps.leave_out()) {
+            find_walks(whole_);
+            return;
         }
-        join_lines(whole_);
+        for (TileWalk& walk : whole_.walks) walk = {{0, 1, 2}, {0, 0}, 0};
+        std::array<TapBox, std::size_t(TapBoxes::most)> boxes;
+        std::size_t count = 0;
+        blocking.taps.for_each_in(box, [&](const TapBox& taps) { boxes[count++] = taps; });
+        // The first part brings the weights into the cache, and the more of them it reads, the more evenly.
+        std::sort(boxes.begin(), boxes.begin() + count,
+                  [](const TapBox& a, const TapBox& b) { return a.count() > b.count(); });
+        std::for_each_n(boxes.begin(), count, [this](const TapBox& taps) { add(taps); });
     }
 
     /// Finds the depths [depth, depth + length) that count in each part. `workspace.offsets` are theirs. If the tables
@@ -59,6 +68,10 @@ class BandParts {
             part.depth = 0;
             // Channel by channel; the first and the last may be in other blocks in part.
             for (std::int64_t channel = -(depth % taps); channel < length; channel += taps) {
+                if (channel >= taps && channel + taps <= length) {
+                    repeat(p, channel);
+                    continue;
+                }
                 part.taps.for_each_run(blocking_.shape.kernel, [&](std::int64_t first, std::int64_t end) {
                     append(p, std::max<std::int64_t>(channel + first, 0), std::min(channel + end, length));
                 });
@@ -91,6 +104,20 @@ class BandParts {
         depth += end - first;
     }
 
+    /// The same depths of the channel that begins at depth `channel` as of the one before, at the distance of the two.
+    void repeat(std::int64_t p, std::int64_t channel) {
+        BandPart<T>& part = parts_[std::size_t(p)];
+        const std::int64_t count = part.taps.count();
+        for (int which = 0; which <= blocking_.kernels.panel_vectors; ++which) {
+            const std::ptrdiff_t* const from = which == 0 ? workspace_.offsets : workspace_.panel_offsets[which - 1];
+            if (which > 0 && !blocking_.panels.has_width(which * blocking_.kernels.lanes)) continue;
+            const std::ptrdiff_t distance = from[channel] - from[channel - blocking_.shape.taps];
+            std::ptrdiff_t* const to = table(p, which) + part.depth;
+            for (std::int64_t i = 0; i < count; ++i) to[i] = to[i - count] + distance;
+        }
+        part.depth += count;
+    }
+
     void add(const TapBox& taps) {
         BandPart<T> part = whole_;
         part.taps = taps;
@@ -99,8 +126,20 @@ class BandParts {
             part.pixels.size[axis] = taps.box.size[axis];
             part.sums_at += std::ptrdiff_t(taps.box.first[axis] * part.sums_step[axis]);
         }
-        join_lines(part);
+        find_walks(part);
+        part.has_new_taps = std::none_of(parts_.begin(), parts_.begin() + count_,
+                                         [&](const BandPart<T>& before) { return before.taps.has_taps_of(taps); });
+        part.pixel_offsets = table(count_, 0);
+        for (int v = 0; v < blocking_.kernels.panel_vectors; ++v) part.panel_offsets[v] = table(count_, 1 + v);
         parts_[std::size_t(count_++)] = part;
+    }
+
+    void find_walks(BandPart<T>& part) const {
+        join_lines(part);
+        for (int v = 1; v <= blocking_.kernels.panel_vectors; ++v) {
+            if (!blocking_.panels.has_width(v * blocking_.kernels.lanes)) continue;
+            part.walks[v - 1] = quickest_walk(part.pixels.size, blocking_.tile_depth(part.taps, v));
+        }
     }
 
     /// Lines that follow each other at the same step are one line.

@@ -75,15 +75,21 @@ inline constexpr double finish = 0.5;      // of an element that is transposed o
 inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it
 inline constexpr double check = 20;        // of one depth of a panel, whether its weights are finite
+inline constexpr double across = 9;        // of a tile for one depth, whose pixels are not neighbours, at least,
+inline constexpr double fetch = 1.9;       // and of each line of the cache that it meets
 inline constexpr double table = 4;         // of a depth of one part of a band, in its tables of offsets
 
-/// What rows of pixels must come to when they are cut, because each part reads the weights once more.
-inline constexpr double cut_rows = 0.85;
+/// What cutting rows of pixels must save, because each part reads the weights once more: of the whole, and at all,
+inline constexpr double cut_rows = 0.02;
+inline constexpr double plan_rows = 30000;  // because it takes time to plan
 
 /// A tile for one depth: its multiply-adds, unless their latency or the loads take longer.
 inline double tile_depth(double rows, double vectors) {
     return std::max({rows * vectors, 4.0, 1.5 * vectors + 0.5 * rows});
 }
+
+/// The same of vectors that are neighbours in a panel, which each tile reads from the second-level cache.
+inline double panel_depth(double rows, double vectors) { return std::max(rows * vectors, rows + 3.6 * vectors); }
 
 /// Some of all the weights, on their way to the multipliers.
 inline double weights(double elements, double all_bytes) {

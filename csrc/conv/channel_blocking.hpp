@@ -9,6 +9,7 @@
 #include "conv/band_plan.hpp"
 #include "conv/joined_images.hpp"
 #include "conv/tap_boxes.hpp"
+#include "conv/tile_walk.hpp"
 #include "gemm/gemm.hpp"
 
 namespace flatconv {
@@ -79,6 +80,17 @@ struct ChannelBlocking {
         return shape.depth > block ? rows : std::min<std::int64_t>(rows, panels.width);
     }
 
+    /// What each tile has to do with a panel of so many vectors, where so many taps count, and some are neighbours.
+    TileDepth tile_depth(double counted, double neighbours, std::int64_t vectors) const {
+        // Those meet the same lines of the cache.
+        const double reach = (neighbours - 1) * double(shape.dilation[2]) * double(sizeof(T)) / double(cache_line);
+        return {kernels.panel_rows[vectors - 1], double(vectors), counted * double(shape.in_channels),
+                double(ceil_div(shape.depth, block)), std::min(1.0, (1 + reach) / neighbours)};
+    }
+    TileDepth tile_depth(const TapBox& part, std::int64_t vectors) const {
+        return tile_depth(double(part.count()), double(shape.kernel[2]), vectors);
+    }
+
     std::int64_t tasks() const { return bands.tasks; }
     double cycles() const {
         if (weights == WeightForm::packed) return bands.cycles;
@@ -105,41 +117,61 @@ struct ChannelBlocking {
         return shape;
     }
 
-    /// The multiply-adds of a line of pixels with a panel of so many vectors, for the part of the taps that counts.
-    double line_cycles(std::int64_t width, std::int64_t vectors, double share) const {
-        const std::int64_t most = kernels.panel_rows[vectors - 1], lines = lines_of_tile(width, most);
-        const double pixels = double(even_tile(lines * width, most)), depth = share * double(shape.depth);
-        const double tile =
-            depth * cost::tile_depth(pixels, double(vectors)) +
-            double(ceil_div(shape.depth, block)) * (cost::tile + cost::store * pixels * double(vectors));
-        return double(ceil_div(width, most)) * tile / double(lines);
+    /// The multiply-adds of a part of the output with a panel of so many vectors, in boxes that are no larger.
+    double part_cycles(const TapBox& part, const Extent& box, std::int64_t vectors) const {
+        Extent size;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            size[axis] = std::min(part.box.size[axis], box[axis]);
+        }
+        const double boxes = double(part.box.pixels()) / double(size[0] * size[1] * size[2]);
+        return boxes * quickest_walk(size, tile_depth(part, vectors)).cycles;
     }
 
-    /// The same of a line of a box, on average over the output.
-    double line_cycles(const TapBoxes& cut, std::int64_t width, std::int64_t vectors) const {
-        const double share = cut.share(0) * cut.share(1);
-        if (width < shape.output[2]) return line_cycles(width, vectors, share * cut.share(2));
-        double cycles = 0;
-        for (std::int64_t i = 0; i < cut.runs(2); ++i) {
-            const TapRun& run = cut.run(2, i);
-            cycles += line_cycles(run.end - run.first, vectors, share * double(run.taps()) / double(shape.kernel[2]));
+    /// The same of one box, on average over the output.
+    double box_cycles(const TapBoxes& cut, const Extent& box, std::int64_t vectors) const {
+        if (!cut.cuts_rows()) {
+            const double counted = cut.share() * double(shape.taps);
+            return quickest_walk(box, tile_depth(counted, double(shape.kernel[2]), vectors)).cycles;
         }
-        return cycles;
+        double cycles = 0;
+        cut.for_each_in({{0, 0, 0}, shape.output},
+                        [&](const TapBox& part) { cycles += part_cycles(part, box, vectors); });
+        return cycles * double(box[0] * box[1] * box[2]) / double(shape.pixels);
     }
 
     /// Rows are cut where that leaves out more than the shorter tiles cost; nothing is left out where that saves less
     /// than to find out whether the weights are finite.
     TapBoxes cheapest_cut() const {
-        const TapBoxes rows(shape, 3);
+        TapBoxes rows(shape, 3);
         if (!rows.leave_out()) return rows;
-        const TapBoxes none(shape, 0), lines(shape, 2);
-        const auto cycles = [&](const TapBoxes& cut) {
-            return line_cycles(cut, shape.output[2], kernels.panel_vectors);
-        };
-        const TapBoxes& cut = cycles(rows) < cost::cut_rows * cycles(lines) ? rows : lines;
-        const double saved = double(shape.output[0] * shape.output[1]) * (cycles(none) - cycles(cut));
+        TapBoxes lines(shape, 2);
+        const double all = box_cycles(TapBoxes(shape, 0), shape.output, kernels.panel_vectors);
+        double saved = (1 - lines.share()) * all;
+        const double gained = saved_by_rows(lines, rows);
         const bool known = weights == WeightForm::packed;
-        return known || saved > cost::check * double(shape.depth) ? cut : none;
+        if (!known && saved + gained <= cost::check * double(shape.depth)) return TapBoxes(shape, 0);
+        return gained > 0 ? rows : lines;
+    }
+
+    /// What the multiply-adds with a panel gain where rows are cut too; chooses which of `rows`.
+    double saved_by_rows(const TapBoxes& lines, TapBoxes& rows) const {
+        const auto all_panels = double(panels.panels());
+        const double tables = cost::table * double(shape.depth) / all_panels;
+        const auto cycles = [&](const TapBox& part) {
+            return part_cycles(part, shape.output, kernels.panel_vectors) + tables;
+        };
+        double all = 0, saved = 0;
+        lines.for_each_in({{0, 0, 0}, shape.output}, [&](const TapBox& part) { all += cycles(part); });
+        const double least = std::max(cost::cut_rows * all, cost::plan_rows / all_panels);
+        if ((1 - rows.share() / lines.share()) * all < least) return 0;
+        rows.choose_rows([&](const TapBox* boxes, std::int64_t count) {
+            double cut = 0;
+            for (std::int64_t b = 0; b < count; ++b) cut += cycles(boxes[b]);
+            const double whole = cycles(boxes[count]);
+            saved += std::max(0.0, whole - cut);
+            return cut < whole;
+        });
+        return saved > least ? saved : 0;
     }
 
     BandWork work(const Extent& box, std::int64_t rows) const {
@@ -147,15 +179,15 @@ struct ChannelBlocking {
         const double depth = double(shape.depth), channels = double(shape.in_channels);
         const std::int64_t lanes = kernels.lanes, full = rows / panels.width, rest = rows % panels.width;
         const PaddedSize padded = in_place ? PaddedSize{0, 0} : padded_size(shape, box);
-        double tiles = double(full) * line_cycles(taps, box[2], kernels.panel_vectors);
-        if (rest) tiles += line_cycles(taps, box[2], ceil_div(rest, lanes));
+        double tiles = full ? double(full) * box_cycles(taps, box, kernels.panel_vectors) : 0;
+        if (rest) tiles += box_cycles(taps, box, ceil_div(rest, lanes));
         const double sums = pixels * double(round_up(rows, lanes));
         const double kept = pixels * double(round_up(sum_rows(rows), lanes));
         const double read = in_place ? pixels * double(shape.stride[2]) * channels : padded.elements * double(ring);
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
         // Where channels are innermost, x is transposed into the band, and sums are as y wants them.
         const double stray = !strays ? 0 : half ? cost::stray : cost::finish;
-        return {stray * channels * padded.elements + double(box[0] * box[1]) * tiles + tables +
+        return {stray * channels * padded.elements + tiles + tables +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +

@@ -102,16 +102,18 @@ class ChannelTask {
         }
         const T* ahead = weights_after(row, depth, length);
         parts.for_each(finite, [&](const BandPart<T>& part) {
-            multiply<T>(blocking_.kernels, {part.pixels,
-                                            part.pixel_offsets,
-                                            {weights, part.panel_offsets[vectors - 1]},
-                                            vectors,
-                                            part.depth,
-                                            sums_of(row) + part.sums_at,
-                                            part.sums_step,
-                                            depth > 0,
-                                            ahead});
-            ahead = nullptr;
+            const TileWalk& walk = part.walks[vectors - 1];
+            multiply<T>(blocking_.kernels,
+                        {{part.pixels.first, walk.ordered(part.pixels.size), walk.ordered(part.pixels.step)},
+                         part.pixel_offsets,
+                         {weights, part.panel_offsets[vectors - 1]},
+                         vectors,
+                         part.depth,
+                         sums_of(row) + part.sums_at,
+                         walk.ordered(part.sums_step),
+                         depth > 0,
+                         part.has_new_taps ? ahead : nullptr,
+                         walk.runs});
         });
     }
 

@@ -25,7 +25,8 @@ double products(const TapRun& run) { return double(run.end - run.first) * double
 
 }  // namespace
 
-TapBoxes::TapBoxes(const ConvShape& shape, std::size_t axes) noexcept {
+TapBoxes::TapBoxes(const ConvShape& shape, std::size_t axes) noexcept
+    : output_(shape.output), kernel_(shape.kernel), whole_row_(whole(shape, 2)) {
     for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
         axes_[axis] = axis < axes ? cut(shape, axis) : whole(shape, axis);
     }
@@ -33,11 +34,15 @@ TapBoxes::TapBoxes(const ConvShape& shape, std::size_t axes) noexcept {
         join_cheapest(*std::max_element(axes_.begin(), axes_.end(),
                                         [](const Axis& a, const Axis& b) { return a.count < b.count; }));
     }
-    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-        double counted = 0;
-        for (std::int64_t i = 0; i < axes_[axis].count; ++i) counted += products(run(axis, i));
-        axes_[axis].share = counted / (double(shape.output[axis]) * double(shape.kernel[axis]));
-    }
+    share_ = find_share();
+}
+
+double TapBoxes::find_share() const noexcept {
+    double counted = 0, all = 1;
+    for_each_in({{0, 0, 0}, output_},
+                [&](const TapBox& part) { counted += double(part.box.pixels()) * double(part.count()); });
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) all *= double(output_[axis]) * double(kernel_[axis]);
+    return counted / all;
 }
 
 TapBoxes::Axis TapBoxes::whole(const ConvShape& shape, std::size_t axis) noexcept {
@@ -56,7 +61,7 @@ TapBoxes::Axis TapBoxes::cut(const ConvShape& shape, std::size_t axis) noexcept 
     Axis result;
     const auto add = [&](const TapRun& run) {
         result.runs[std::size_t(result.count++)] = run;
-        if (result.count > most) join_cheapest(result);
+        if (result.count > most_runs) join_cheapest(result);
     };
     // Position o reads the pixels o · stride + k · dilation − before.
     for (std::int64_t o = 0; o < outputs;) {

@@ -28,6 +28,14 @@ struct TapBox {
     std::int64_t count() const {
         return (end_tap[0] - first_tap[0]) * (end_tap[1] - first_tap[1]) * (end_tap[2] - first_tap[2]);
     }
+    /// Whether all taps that count in `other` count here.
+    bool has_taps_of(const TapBox& other) const {
+        bool has = true;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            has &= first_tap[axis] <= other.first_tap[axis] && other.end_tap[axis] <= end_tap[axis];
+        }
+        return has || other.count() == 0;
+    }
     /// visit(first, end) for each run of consecutive taps that count: kernel rows, or, where those or even planes count
     /// as a whole, several at once.
     template <typename Visit>
@@ -49,58 +57,90 @@ struct TapBox {
 class TapBoxes {
   public:
     /// Every box costs tables; where there would be more, neighbours become one, with the taps that either needs.
-    static constexpr std::int64_t most = 9;
+    static constexpr std::int64_t most = 27;
 
     /// Cuts the first so many axes: the last one gives short rows of pixels.
     TapBoxes(const ConvShape& shape, std::size_t axes) noexcept;
 
     /// Of the whole output.
-    std::int64_t count() const { return axes_[0].count * axes_[1].count * axes_[2].count; }
+    std::int64_t count() const {
+        std::int64_t boxes = 0;
+        for (std::int64_t lines = 0; lines < axes_[0].count * axes_[1].count; ++lines) boxes += rows_of(lines).count;
+        return boxes;
+    }
 
     /// Whether there is a tap to leave out.
-    bool leave_out() const { return share(0) * share(1) * share(2) < 1; }
+    bool leave_out() const { return share_ < 1; }
 
-    /// The part of an axis's taps that count, on average.
-    double share(std::size_t axis) const { return axes_[axis].share; }
+    /// The part of the taps that count, on average.
+    double share() const { return share_; }
 
-    std::int64_t runs(std::size_t axis) const { return axes_[axis].count; }
-    const TapRun& run(std::size_t axis, std::int64_t index) const { return axes_[axis].runs[std::size_t(index)]; }
+    bool cuts_rows() const { return axes_[2].count > 1; }
+
+    /// Leaves the rows of pixels whole where cuts_rows(first, boxes) is false: `boxes` of them, from `first` on, are
+    /// what they would be cut into, and the one after those is the whole. Boxes are relative to the output.
+    template <typename CutsRows>
+    void choose_rows(const CutsRows& cuts_rows) {
+        TapBox boxes[most_runs + 1];
+        const PixelBox output{{0, 0, 0}, output_};
+        for (std::int64_t lines = 0; lines < axes_[0].count * axes_[1].count; ++lines) {
+            std::int64_t count = 0;
+            const auto add = [&](const TapBox& box) { boxes[count++] = box; };
+            visit_lines(output, lines, axes_[2], add);
+            visit_lines(output, lines, whole_row_, add);
+            whole_[std::size_t(lines)] = !cuts_rows(const_cast<const TapBox*>(boxes), axes_[2].count);
+        }
+        share_ = find_share();
+    }
 
     /// visit(TapBox) for each part of the box.
     template <typename Visit>
     void for_each_in(const PixelBox& box, const Visit& visit) const {
-        TapBox part{};
-        visit_axis(box, 0, part, visit);
+        for (std::int64_t lines = 0; lines < axes_[0].count * axes_[1].count; ++lines) {
+            visit_lines(box, lines, rows_of(lines), visit);
+        }
     }
 
   private:
+    static constexpr std::int64_t most_runs = 9;  // of an axis
+
     struct Axis {
-        std::array<TapRun, most + 1> runs;
+        std::array<TapRun, most_runs + 1> runs;
         std::int64_t count = 0;
-        double share = 1;
     };
 
     static Axis cut(const ConvShape& shape, std::size_t axis) noexcept;
     static Axis whole(const ConvShape& shape, std::size_t axis) noexcept;
     static void join_cheapest(Axis& axis) noexcept;
+    double find_share() const noexcept;
+
+    /// How the rows of some lines are cut: of one run of planes, and one of their rows.
+    const Axis& rows_of(std::int64_t lines) const { return whole_[std::size_t(lines)] ? whole_row_ : axes_[2]; }
 
     template <typename Visit>
-    void visit_axis(const PixelBox& box, std::size_t axis, TapBox& part, const Visit& visit) const {
-        if (axis == max_spatial_rank) return visit(const_cast<const TapBox&>(part));
-        for (std::int64_t i = 0; i < axes_[axis].count; ++i) {
-            const TapRun& run = axes_[axis].runs[std::size_t(i)];
+    void visit_lines(const PixelBox& box, std::int64_t lines, const Axis& row, const Visit& visit) const {
+        TapBox part;
+        const auto place = [&](std::size_t axis, const TapRun& run) {
             const std::int64_t first = std::max(run.first, box.first[axis]);
             const std::int64_t end = std::min(run.end, box.first[axis] + box.size[axis]);
-            if (first >= end) continue;
             part.box.first[axis] = first - box.first[axis];
             part.box.size[axis] = end - first;
             part.first_tap[axis] = run.first_tap;
             part.end_tap[axis] = run.end_tap;
-            visit_axis(box, axis + 1, part, visit);
+            return first < end;
+        };
+        if (!place(0, axes_[0].runs[std::size_t(lines / axes_[1].count)])) return;
+        if (!place(1, axes_[1].runs[std::size_t(lines % axes_[1].count)])) return;
+        for (std::int64_t i = 0; i < row.count; ++i) {
+            if (place(2, row.runs[std::size_t(i)])) visit(const_cast<const TapBox&>(part));
         }
     }
 
+    Extent output_, kernel_;
     std::array<Axis, max_spatial_rank> axes_;
+    Axis whole_row_;
+    std::array<bool, std::size_t(most)> whole_{};  // rows, by lines
+    double share_;
 };
 
 }  // namespace flatconv

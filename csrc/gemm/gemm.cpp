@@ -39,10 +39,10 @@ void multiply(const Kernels<T>& kernels, const PixelProduct<T>& product) noexcep
 template <typename T>
 void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexcept {
     const PixelGrid<T>& pixels = product.pixels;
-    // Tiles of pixels run along a line: their elements of one depth are at one distance from each other. Two lines
-    // share a tile where it has room for both.
-    const std::int64_t width = pixels.size[2], most = kernels.panel_rows[product.vectors - 1];
-    const std::int64_t run = even_tile(width, most), lines = lines_of_tile(width, most);
+    // Tiles of pixels run along a line: their elements of one depth are at one distance from each other.
+    const std::int64_t width = pixels.size[2];
+    const auto [run, lines] =
+        product.runs.length > 0 ? product.runs : tile_runs(width, kernels.panel_rows[product.vectors - 1]);
     Tile<T> tile;
     tile.left_stride = std::ptrdiff_t(pixels.step[2]);
     tile.left_offsets = product.pixel_offsets;

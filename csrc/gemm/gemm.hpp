@@ -37,6 +37,12 @@ struct PixelGrid {
     Extent step;
 };
 
+/// Tiles of pixels have a run of so many along a line, or one in each of two lines that are neighbours.
+struct TileRuns {
+    std::int64_t length;
+    std::int64_t lines;
+};
+
 /// Lanes across channels: pixels times one panel of weights.
 template <typename T>
 struct ChannelProduct {
@@ -49,6 +55,7 @@ struct ChannelProduct {
     Extent sums_step;          // so many elements from one pixel to the next, along each axis
     bool accumulate;           // sums holds those of the earlier blocks
     const T* ahead = nullptr;  // weights that are multiplied next, which come into a cache meanwhile; or null
+    TileRuns runs{0, 0};       // or as tile_runs finds them
 };
 
 /// sums = pixels · panel, or sums + that.
@@ -68,6 +75,11 @@ constexpr std::int64_t even_tile(std::int64_t rows, std::int64_t tile_rows) {
 /// How many lines of pixels share a tile of so many rows.
 constexpr std::int64_t lines_of_tile(std::int64_t width, std::int64_t tile_rows) {
     return 2 * width <= tile_rows ? 2 : 1;
+}
+
+/// The largest runs of lines that are so wide.
+constexpr TileRuns tile_runs(std::int64_t width, std::int64_t tile_rows) {
+    return {even_tile(width, tile_rows), lines_of_tile(width, tile_rows)};
 }
 
 }  // namespace flatconv

@@ -50,8 +50,9 @@ TEST_CASE("boxes cover a part of the output once, with every tap that meets the 
     std::mt19937 random(11);
     for (int round = 0; round < 2000; ++round) {
         const ConvShape shape = random_shape(random);
-        const TapBoxes boxes(shape, std::size_t(round % 4));
+        TapBoxes boxes(shape, std::size_t(round % 4));
         REQUIRE(boxes.count() <= TapBoxes::most);
+        if (round % 8 == 7) boxes.choose_rows([&](const TapBox*, std::int64_t) { return random() % 2 == 0; });
         PixelBox box;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
             box.first[axis] = std::int64_t(random()) % shape.output[axis];
@@ -100,12 +101,43 @@ TEST_CASE("no tap counts that never meets the image, as long as the boxes are fe
         for (std::size_t axis = 0; axis < 2; ++axis) shape.kernel[axis] = shape.output[axis] = 1;
         const TapBoxes boxes(shape, 3);
         if (boxes.count() >= TapBoxes::most) continue;
-        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-            REQUIRE(boxes.share(axis) == doctest::Approx(share_in_image(shape, axis)));
-        }
+        double share = 1;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) share *= share_in_image(shape, axis);
+        REQUIRE(boxes.share() == doctest::Approx(share));
         exact += boxes.leave_out();
     }
     CHECK(exact > 500);
+}
+
+TEST_CASE("rows are cut where that is asked for, and the taps that the cut leaves out are counted") {
+    ConvShape shape{};
+    shape.input = shape.output = {1, 7, 8};
+    shape.kernel = {1, 3, 3};
+    shape.stride = shape.dilation = {1, 1, 1};
+    shape.pad_before = {0, 1, 1};
+    TapBoxes boxes(shape, 3);
+    CHECK(boxes.count() == 9);
+    boxes.choose_rows([](const TapBox* parts, std::int64_t count) {
+        REQUIRE(count == 3);
+        const TapBox& whole = parts[count];
+        CHECK(whole.box.size[2] == 8);
+        CHECK(whole.count() == 3 * (whole.end_tap[1] - whole.first_tap[1]));
+        std::int64_t end = 0, products = 0;
+        for (std::int64_t p = 0; p < count; ++p) {
+            CHECK(parts[p].box.first[1] == whole.box.first[1]);
+            CHECK(parts[p].box.first[2] == end);
+            end += parts[p].box.size[2];
+            products += parts[p].box.size[2] * parts[p].count();
+        }
+        CHECK(end == 8);
+        CHECK(products * 24 == whole.box.size[2] * whole.count() * 22);
+        return whole.box.size[1] > 1;
+    });
+    CHECK(boxes.count() == 5);
+    CHECK(boxes.share() == doctest::Approx((5.0 * 22 * 3 + 2 * 24 * 2) / (7 * 24 * 3)));
+    boxes.choose_rows([](const TapBox*, std::int64_t) { return false; });
+    CHECK(boxes.count() == 3);
+    CHECK(boxes.share() == doctest::Approx(19.0 / 21));
 }
 
 TEST_CASE("where padding repeats pixels, and where none is read, every tap counts") {
@@ -120,8 +152,7 @@ TEST_CASE("where padding repeats pixels, and where none is read, every tap count
     shape.output = {1, 7, 7};
     CHECK(TapBoxes(shape, 3).count() == 9);
     CHECK(TapBoxes(shape, 2).count() == 3);
-    CHECK(TapBoxes(shape, 2).share(1) == doctest::Approx(19.0 / 21));
-    CHECK(TapBoxes(shape, 2).share(2) == 1);
+    CHECK(TapBoxes(shape, 2).share() == doctest::Approx(19.0 / 21));
     CHECK(!TapBoxes(shape, 0).leave_out());
     shape.padding_mode = PaddingMode::replicate;
     CHECK(!TapBoxes(shape, 3).leave_out());
