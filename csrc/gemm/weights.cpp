@@ -138,12 +138,33 @@ int pack_pairs(const KernelSet& set, const WeightSizes& sizes, const ConstArray&
     return least;
 }
 
+/// The part of a channel whose complex numbers are consecutive: in constant steps, of which compilers make vectors.
+template <typename T>
+void expand_kernel(const T* __restrict from, std::int64_t taps, bool conjugates, T* __restrict real,
+                   T* __restrict real_of_imaginary, T* __restrict imaginary, T* __restrict imaginary_of_imaginary) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+        const T re = from[2 * tap], im = conjugates ? -from[2 * tap + 1] : from[2 * tap + 1];
+        real[tap] = imaginary_of_imaginary[tap] = re;
+        real_of_imaginary[tap] = -im;
+        imaginary[tap] = im;
+    }
+}
+
 template <typename T>
 void expand_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t row, bool conjugates, T* packed,
                 std::ptrdiff_t stride) noexcept {
     const std::byte* from = static_cast<const std::byte*>(weight.data) + row * weight.byte_strides[0];
     const std::int64_t taps = sizes.kernel[0] * sizes.kernel[1] * sizes.kernel[2];
     T *real = packed, *imaginary = packed + stride;  // rows
+    constexpr std::int64_t bytes = sizeof(T);
+    if (taps > 1 && is_dense(sizes.kernel, weight.byte_strides, 2 * bytes) && weight.byte_strides[1] % bytes == 0 &&
+        reinterpret_cast<std::uintptr_t>(from) % alignof(T) == 0) {
+        for (std::int64_t c = 0; c < sizes.in_channels; ++c, real += 2 * taps, imaginary += 2 * taps) {
+            expand_kernel(reinterpret_cast<const T*>(from + c * weight.byte_strides[1]), taps, conjugates, real,
+                          real + taps, imaginary, imaginary + taps);
+        }
+        return;
+    }
     std::int64_t tap = 0;
     for_each_depth(sizes, weight.byte_strides, from, 0, sizes.depth(), [&](const std::byte* element) {
         T w[2];
