@@ -128,6 +128,10 @@ def test_depths_around_the_block(isa, rng, dtype):
         ((40, 3, 6, 6), (5, 3, 3, 3), {}),
         ((1, 3, 64, 64), (24, 3, 7, 7), {"padding": 3, "stride": 2}),
         ((1, 65, 29, 31), (33, 65, 1, 1), {"stride": (2, 3)}),
+        # A panel of weights meets all blocks of depth at once, and pixels are brought together for many panels.
+        ((2, 900, 6, 5), (140, 450, 1, 1), {"groups": 2}),
+        ((2, 400, 5, 8), (1030, 400, 1, 1), {"stride": 2}),
+        ((1, 20, 9, 70), (1030, 20, 1, 1), {"stride": (1, 2)}),
         ((1, 1, 20_011), (1, 1, 129), {"padding": "same"}),
         ((2, 3, 4001), (17, 3, 25), {"stride": 10, "padding": 12}),
         ((3, 40, 301), (65, 40, 3), {"padding": ((2, 0),), "dilation": 2}),

@@ -63,6 +63,7 @@ def test_convolutions(every_isa, data):
         (24, 24, 3, 21, {"padding": 1, "groups": 24}),
         (24, 24, 3, 40, {"padding": 1, "groups": 24, "stride": 2}),
         (3, 20, 5, 40, {"padding": 2, "stride": 2}),
+        (400, 70, 1, 5, {"stride": 2}),
         (40, 8, 3, 12, {"padding": 1, "padding_mode": "reflect"}),
     ],
 )

@@ -24,12 +24,17 @@ struct ChannelBlocking {
           half_panels(half_weights<T>(request)),
           x_aligned(request.x_aligned),
           half(half_kernels<T>(request)),
-          in_place(request.x_aligned && reads_pixels_in_place(shape)),
+          in_place(request.x_aligned && reads_pixels_in_place(shape) &&
+                   !(shape.stride[2] > 1 && gathers(request.channels_innermost))),
           transposes(request.y_in_rows && shape.batch == request.shape.batch),
           strays(request.channels_innermost),
           block(std::clamp<std::int64_t>(shape.depth, 1, depth_block)),
-          ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           taps(cheapest_cut()),
+          panels_outside(shape.taps == 1 && !taps.leave_out() && shape.in_channels > block &&
+                         shape.in_channels <= block + shape.out_channels),
+          ring(in_place         ? 0
+               : panels_outside ? shape.in_channels
+                                : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           band_shape(without_gaps(shape)),
           bands(plan_bands(shape, {int(panels.width), kernels.panel_rows[kernels.panel_vectors - 1]},
                            request.band_bytes / std::int64_t(sizeof(T)), request.threads,
@@ -52,8 +57,11 @@ struct ChannelBlocking {
     const bool transposes;             // sums become rows of pixels
     const bool strays;                 // neighbouring pixels are apart, as where channels are innermost
     const std::int64_t block;          // of depth
-    const std::int64_t ring;           // padded channels that are kept at a time
     const TapBoxes taps;               // that count
+    /// A panel meets all depths before the next one's turn: the band keeps its pixels of all depths, instead of those
+    /// of a block and the sums of all panels.
+    const bool panels_outside;
+    const std::int64_t ring;  // padded channels that are kept at a time
     const ConvShape band_shape;
     const BandPlan bands;
     const BandLayout layout;
@@ -74,10 +82,12 @@ struct ChannelBlocking {
         return box;
     }
 
-    /// Rows of a part whose sums are kept at a time: of a single block of depth, those of a panel are finished before
-    /// the next one's are begun.
+    /// Whether the sums of a panel are finished before the next one's are begun.
+    bool finishes_panels() const { return shape.depth <= block || panels_outside; }
+
+    /// Rows of a part whose sums are kept at a time.
     std::int64_t sum_rows(std::int64_t rows) const {
-        return shape.depth > block ? rows : std::min<std::int64_t>(rows, panels.width);
+        return finishes_panels() ? std::min<std::int64_t>(rows, panels.width) : rows;
     }
 
     /// What each tile has to do with a panel of so many vectors, where so many taps count, and some are neighbours.
@@ -110,6 +120,13 @@ struct ChannelBlocking {
             }
         }
         return shape.taps == 1;
+    }
+
+    /// Whether pixels between which a stride leaves gaps are brought together: where as many panels read them that it
+    /// pays.
+    bool gathers(bool channels_innermost) const {
+        constexpr std::int64_t many = 32;
+        return !channels_innermost && panels.panels() >= many;
     }
 
     static ConvShape without_gaps(ConvShape shape) {
@@ -183,7 +200,8 @@ struct ChannelBlocking {
         if (rest) tiles += box_cycles(taps, box, ceil_div(rest, lanes));
         const double sums = pixels * double(round_up(rows, lanes));
         const double kept = pixels * double(round_up(sum_rows(rows), lanes));
-        const double read = in_place ? pixels * double(shape.stride[2]) * channels : padded.elements * double(ring);
+        const double held = double(panels_outside ? shape.in_channels : std::min(shape.in_channels, block));
+        const double read = in_place ? pixels * double(shape.stride[2]) * held : padded.elements * double(ring);
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
         // Where channels are innermost, x is transposed into the band, and sums are as y wants them.
         const double stray = !strays ? 0 : half ? cost::stray : cost::finish;

@@ -33,10 +33,12 @@ class ChannelTask {
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         BandParts<T> parts(blocking_, workspace_, task_.box, blocking_.in_place ? image_pixels() : band_pixels());
-        // Of a single block of depth, the tables are the same for every group and image, and so are the ring's zeros.
-        const bool one_block = shape_.depth <= blocking_.block;
-        const bool known = one_block && *workspace_.tables_of == task_.box_index;
-        *workspace_.tables_of = one_block ? task_.box_index : -1;
+        // Where the sums of a panel are finished at once, there is but one ring, and one block of offsets in it: the
+        // tables are the same for every group and image, and so are the ring's zeros.
+        const bool repeats = blocking_.finishes_panels();
+        const bool known = repeats && *workspace_.tables_of == task_.box_index;
+        *workspace_.tables_of = repeats ? task_.box_index : -1;
+        if (blocking_.panels_outside) return run_by_panels(padded, parts, known, cancellation);
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.
         do {
@@ -57,6 +59,35 @@ class ChannelTask {
     }
 
   private:
+    /// All depths of one panel after the other. They lie alike in every block.
+    void run_by_panels(PaddedChannels<T>& padded, BandParts<T>& parts, bool known,
+                       parallel::Cancellation& cancellation) {
+        if (!blocking_.in_place) padded.pad(shape_.depth, known);
+        if (!known && blocking_.in_place) place_channels(0, blocking_.block);
+        if (!known && !blocking_.in_place) padded.place(0, blocking_.block, workspace_.offsets);
+        for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
+            for (std::int64_t depth = 0; depth < shape_.depth; depth += blocking_.block) {
+                if (cancellation.poll()) return;
+                const std::int64_t length = std::min(blocking_.block, shape_.depth - depth);
+                parts.select(depth, length, known);
+                multiply_panel(parts, row, depth, length);
+            }
+            finish_panel(row);
+        }
+    }
+
+    /// How much further than the first block's the pixels of the block at `depth` lie, where tables are of one block.
+    std::ptrdiff_t block_at(std::int64_t depth) const {
+        if (!blocking_.panels_outside) return 0;
+        if (!blocking_.in_place) return std::ptrdiff_t(depth * blocking_.layout.channel_length());
+        return channel_at(depth);
+    }
+
+    std::ptrdiff_t channel_at(std::int64_t channel) const {
+        constexpr std::int64_t bytes = sizeof(T);
+        return std::ptrdiff_t(shape_.channel_at(arrays_.x.byte_strides[1], channel, bytes) / bytes);
+    }
+
     PixelGrid<T> band_pixels() const {
         const BandLayout& layout = blocking_.layout;
         return {workspace_.ring,
@@ -77,14 +108,10 @@ class ChannelTask {
     }
 
     void place_channels(std::int64_t depth, std::int64_t length) {
-        constexpr std::int64_t bytes = sizeof(T);
-        for (std::int64_t i = 0; i < length; ++i) {
-            workspace_.offsets[i] =
-                std::ptrdiff_t(shape_.channel_at(arrays_.x.byte_strides[1], depth + i, bytes) / bytes);
-        }
+        for (std::int64_t i = 0; i < length; ++i) workspace_.offsets[i] = channel_at(depth + i);
     }
 
-    T* sums_of(std::int64_t row) const { return workspace_.sums + (shape_.depth > blocking_.block ? row : 0); }
+    T* sums_of(std::int64_t row) const { return workspace_.sums + (blocking_.finishes_panels() ? 0 : row); }
     std::ptrdiff_t sums_stride() const { return ChannelWorkspace<T>::sums_stride(blocking_); }
 
     void multiply_panel(const BandParts<T>& parts, std::int64_t row, std::int64_t depth, std::int64_t length) {
@@ -103,28 +130,32 @@ class ChannelTask {
         const T* ahead = weights_after(row, depth, length);
         parts.for_each(finite, [&](const BandPart<T>& part) {
             const TileWalk& walk = part.walks[vectors - 1];
-            multiply<T>(blocking_.kernels,
-                        {{part.pixels.first, walk.ordered(part.pixels.size), walk.ordered(part.pixels.step)},
-                         part.pixel_offsets,
-                         {weights, part.panel_offsets[vectors - 1]},
-                         vectors,
-                         part.depth,
-                         sums_of(row) + part.sums_at,
-                         walk.ordered(part.sums_step),
-                         depth > 0,
-                         part.has_new_taps ? ahead : nullptr,
-                         walk.runs});
+            multiply<T>(blocking_.kernels, {{part.pixels.first + block_at(depth), walk.ordered(part.pixels.size),
+                                             walk.ordered(part.pixels.step)},
+                                            part.pixel_offsets,
+                                            {weights, part.panel_offsets[vectors - 1]},
+                                            vectors,
+                                            part.depth,
+                                            sums_of(row) + part.sums_at,
+                                            walk.ordered(part.sums_step),
+                                            depth > 0,
+                                            part.has_new_taps ? ahead : nullptr,
+                                            walk.runs});
         });
     }
 
-    /// The packed weights that are multiplied after those of the panel at `row`: of the next panel, or of the first one
-    /// at the next depths; or null.
+    /// The packed weights that are multiplied after those of the panel at `row`, or that the next task begins with; or
+    /// null.
     const T* weights_after(std::int64_t row, std::int64_t depth, std::int64_t length) const {
         if (workspace_.panel) return nullptr;
-        const bool last = row + blocking_.panels.width >= task_.rows;
-        const std::int64_t panel =
-            (task_.first_row + (last ? 0 : row + blocking_.panels.width)) / blocking_.panels.width;
-        if (last && (depth += length) == shape_.depth) return nullptr;
+        const auto next_row = [&] { return (row += blocking_.panels.width) < task_.rows || (row = 0); };
+        const auto next_depth = [&] { return (depth += length) < shape_.depth || (depth = 0); };
+        if (blocking_.panels_outside) {
+            if (!next_depth()) next_row();
+        } else {
+            if (!next_row()) next_depth();
+        }
+        const std::int64_t panel = (task_.first_row + row) / blocking_.panels.width;
         return operands_.panels + blocking_.panels.at(task_.group, panel) + depth * blocking_.panels.width_of(panel);
     }
 

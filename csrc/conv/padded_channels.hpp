@@ -28,7 +28,13 @@ class PaddedChannels {
     /// how far from the ring's start the box's first position finds its element. Depths come in order. If the ring is
     /// `known`, it has held other channels of this box at these depths: the offsets are written, and the padding is.
     void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets, bool known = false) {
-        const std::int64_t end = ceil_div(depth + length, shape_.taps);
+        pad(depth + length, known);
+        if (!known) place(depth, length, offsets);
+    }
+
+    /// The first half of it: pads the channels of depths before `end_depth`, as far as they are new.
+    void pad(std::int64_t end_depth, bool known) {
+        const std::int64_t end = ceil_div(end_depth, shape_.taps);
         for (std::int64_t count = 1; padded_ < end; padded_ += count) {
             const std::byte* const from = channel_ + shape_.channel_at(channel_stride_, padded_, sizeof(T));
             const bool first = padded_ < ring_channels_ && !known;
@@ -41,13 +47,10 @@ class PaddedChannels {
             }
             padding_.pad(from, slot(padded_), first, padded_);
         }
-        if (!known) place_taps(depth, length, offsets);
     }
 
-  private:
-    T* slot(std::int64_t channel) const { return ring_ + channel % ring_channels_ * layout_.channel_length(); }
-
-    void place_taps(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) const {
+    /// The other half.
+    void place(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) const {
         const auto [kernel_d, kernel_h, kernel_w] = shape_.kernel;
         std::int64_t channel = depth / shape_.taps, tap = depth % shape_.taps;
         std::int64_t kd = tap / (kernel_h * kernel_w), kh = tap / kernel_w % kernel_h, kw = tap % kernel_w;
@@ -74,6 +77,9 @@ class PaddedChannels {
             ++channel;
         }
     }
+
+  private:
+    T* slot(std::int64_t channel) const { return ring_ + channel % ring_channels_ * layout_.channel_length(); }
 
     const Padding& padding_;
     const BandLayout& layout_;

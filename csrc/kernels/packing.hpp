@@ -284,14 +284,26 @@ FLATCONV_INLINE void copy_row(const typename Isa::Scalar* from, int64_t cols, ty
 template <typename Isa>
 FLATCONV_INLINE void copy_even(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to,
                                ptrdiff_t next) {
+    constexpr int lanes = Isa::lanes;
     int64_t c = 0;
-    // The last element of the second vector is an odd one, which need not exist.
-    for (; c + Isa::lanes < cols; c += Isa::lanes) {
-        __builtin_prefetch(from + 2 * c + next);
-        __builtin_prefetch(from + 2 * c + Isa::lanes + next);
-        Isa::store(to + c, Isa::even(Isa::load(from + 2 * c), Isa::load(from + 2 * c + Isa::lanes)));
+    for (; c < cols; c += lanes) {
+        const typename Isa::Scalar *const low = from + 2 * c, *const high = low + lanes;
+        __builtin_prefetch(low + next);
+        __builtin_prefetch(high + next);
+        // The last element of the second vector is an odd one, which need not exist.
+        if (c + lanes < cols) {
+            Isa::store(to + c, Isa::even(Isa::load(low), Isa::load(high)));
+            continue;
+        }
+        const int rest = int(cols - c), read = 2 * rest - 1;
+        const auto first = read < lanes ? Isa::load_first(low, read) : Isa::load(low);
+        const auto second = read > lanes ? Isa::load_first(high, read - lanes) : Isa::zero();
+        if (rest == lanes) {
+            Isa::store(to + c, Isa::even(first, second));
+        } else {
+            Isa::store_first(to + c, Isa::even(first, second), rest);
+        }
     }
-    for (; c < cols; ++c) to[c] = from[2 * c];
 }
 
 template <typename Isa>
