@@ -74,6 +74,7 @@ inline constexpr double join = 0.5;        // of two that are packed as one word
 inline constexpr double finish = 0.5;      // of an element that is transposed on its way to y
 inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it
+inline constexpr double gap = 2;           // of an element that is read in place, with gaps, from beyond the caches
 inline constexpr double check = 20;        // of one depth of a panel, whether its weights are finite
 inline constexpr double across = 9;        // of a tile for one depth, whose pixels are not neighbours, at least,
 inline constexpr double fetch = 1.9;       // and of each line of the cache that it meets

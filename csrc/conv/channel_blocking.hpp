@@ -129,6 +129,15 @@ struct ChannelBlocking {
         return !channels_innermost && panels.panels() >= many;
     }
 
+    /// Whether some panels read every other pixel of an x that no cache near the CPU holds.
+    bool has_far_gaps() const {
+        constexpr std::int64_t some = 8;
+        const auto [depth, height, width] = shape.input;
+        const double elements = double(shape.batch * shape.groups * shape.in_channels) * double(depth * height * width);
+        return in_place && !strays && shape.stride[2] > 1 && panels.panels() >= some &&
+               elements * double(sizeof(T)) > 4 * double(second_level_cache);
+    }
+
     static ConvShape without_gaps(ConvShape shape) {
         if (shape.kernel[2] >= shape.stride[2] && shape.dilation[2] == 1) shape.stride[2] = 1;
         return shape;
@@ -202,10 +211,11 @@ struct ChannelBlocking {
         const double kept = pixels * double(round_up(sum_rows(rows), lanes));
         const double held = double(panels_outside ? shape.in_channels : std::min(shape.in_channels, block));
         const double read = in_place ? pixels * double(shape.stride[2]) * held : padded.elements * double(ring);
+        const double gaps = has_far_gaps() ? cost::gap * pixels * channels : 0;
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
         // Where channels are innermost, x is transposed into the band, and sums are as y wants them.
         const double stray = !strays ? 0 : half ? cost::stray : cost::finish;
-        return {stray * channels * padded.elements + tiles + tables +
+        return {stray * channels * padded.elements + tiles + tables + gaps +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
