@@ -3,6 +3,8 @@
 Convolutions and packed layers have theirs in test_epilogue_bits.py, test_packed_bits.py and test_pack_transpose.py.
 """
 
+import itertools
+
 import numpy as np
 import oracles
 import pytest
@@ -78,6 +80,45 @@ def test_channels_that_are_padded_together(isa, rng, dtype, stride):
             expected = conv2d(x, *arguments, channels_last=True, algorithm="reference", threads=1)
             for algorithm in ("channels", "implicit"):
                 same(conv2d(x, *arguments, channels_last=True, algorithm=algorithm, threads=3), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_channels_each_for_itself(isa, rng, dtype, size, stride):
+    """Whole vectors of them and the rest; edges of every kind, of images with gaps between pixels; and gradients."""
+    finishes = itertools.cycle([{}, {"activation": "relu"}, {"activation": "silu"}, {"activation": ("clip", -0.5, 1)}])
+    modes = itertools.cycle(["zeros", "reflect", "circular"])
+    for rows, cols in ((1, 9), (7, 7), (33, 8), (12, 30)):
+        for channels, padding in ((5, size // 2), (32, (0, size - 1)), (49, ((2, 0), (1, 3)))):
+            mode = next(modes) if rows > size else "zeros"
+            geometry = {"stride": stride, "padding": padding, "groups": channels, "padding_mode": mode}
+            if rows + 2 * (padding if isinstance(padding, int) else 0) < size:
+                continue
+            whole = rng.standard_normal((2, rows, cols, 2, channels + 1)).astype(dtype)
+            weight = rng.standard_normal((channels, 1, size, size)).astype(dtype)
+            bias = rng.standard_normal(channels).astype(dtype)
+            x = whole[..., 1, :channels]
+            arguments = {"channels_last": True, **next(finishes), **geometry}
+            plain = conv2d(x, weight, bias, **arguments, algorithm="reference")
+            residual = rng.standard_normal(plain.shape).astype(dtype) if channels != 32 else None
+            expected = conv2d(x, weight, bias, **arguments, residual=residual, algorithm="reference")
+            for threads in (1, 3):
+                y = conv2d(x, weight, bias, **arguments, residual=residual, algorithm="channels", threads=threads)
+                same(y, expected)
+            gradient = grad.conv2d_input(x.shape, weight, plain, **geometry, channels_last=True)
+            first = grad.conv2d_input((2, channels, rows, cols), weight, np.moveaxis(plain, -1, 1), **geometry)
+            same(gradient, last(first))
+
+
+def test_channels_are_read_where_they_lie():
+    """Without memory for the image; a kernel of another size needs some."""
+    x = np.ones((1, 56, 56, 48), np.float32)
+    layer = pack(np.ones((48, 1, 3, 3), np.float32), padding=1, groups=48, channels_last=True)
+    if "pixels read from the image" not in layer.explain(x.shape):
+        pytest.skip("not with this instruction set")
+    bands = pack(np.ones((48, 1, 3, 4), np.float32), padding=1, groups=48, channels_last=True)
+    assert "pixels read from the image" not in bands.explain(x.shape)
+    assert layer.workspace_bytes(x.shape, threads=1) < x.nbytes // 100 < bands.workspace_bytes(x.shape, threads=1)
 
 
 @given(problem=adjoint_problems(), data=st.data())

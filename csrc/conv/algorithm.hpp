@@ -42,6 +42,7 @@ struct PlanRequest {
     bool y_in_rows;                   // the same of y, and of the residual if there is one
     bool halves_dense;                // x and y hold halves, and all pixels of a channel are consecutive ones
     bool channels_innermost = false;  // in x and y: the pixels of a channel are far apart
+    bool channels_dense = false;      // and the channels of a pixel consecutive elements; in the residual, too
 };
 
 /// How the arrays are read and written where they hold halves; else null. Then they hold T.

@@ -5,10 +5,11 @@
 // packs only the vectors of pixels that cross the end of a row; the others it reads from the padded band, or for 1×1
 // kernels from the image itself; or bfloat16 in pairs, for the CPU's dot product. `channels` turns the product around:
 // lanes lie across output channels, for which the weights are packed into panels, and pixels are read one by one; where
-// groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well; and for a
-// single pixel, the weights need no packing. `direct` is for few output channels: it makes no region matrix at all, and
-// shares each row of a band, or of the image itself, among the rows of the kernel; transposed ones of single channels,
-// too.
+// groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well, of a band or,
+// where channels are innermost, of the image; and for a single pixel, the weights need no packing. `direct` is for few
+// output channels: it makes no region matrix at all, and shares each row of a band, or of the image itself, among the
+// rows of the kernel; transposed ones of single channels, too.
+#include "conv/channel_columns_product.hpp"
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
 #include "conv/direct_product.hpp"
@@ -88,6 +89,19 @@ struct Channelwise {
     static std::string describe(const Blocking& blocking) {
         return "lanes across the channels of " + std::to_string(blocking.kernels.lanes) +
                " groups, pixels read from padded bands";
+    }
+};
+
+template <typename T>
+struct FromChannels {
+    using Blocking = ChannelColumnsBlocking<T>;
+    using Workspace = ChannelColumnsWorkspace<T>;
+    using Task = ChannelColumnsTask<T>;
+    static WeightOrder weight_order(const Blocking&) { return WeightOrder::panels; }
+
+    static std::string describe(const Blocking& blocking) {
+        return "lanes across the channels of " + std::to_string(blocking.kernels.lanes) + " groups, " +
+               std::to_string(blocking.columns()) + " columns at a time, pixels read from the image";
     }
 };
 
@@ -235,7 +249,10 @@ const ConvAlgorithm implicit_algorithm = {
 const ConvAlgorithm channels_algorithm = {
     Algorithm::channels, "channels", [](const PlanRequest& request) {
         const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
-        if (each_for_itself) return make_plan<Channelwise>(request);
+        if (each_for_itself) {
+            auto in_place = make_plan_if_suited<FromChannels>(request);
+            return in_place ? std::move(in_place) : make_plan<Channelwise>(request);
+        }
         auto one_pixel = make_plan_if_suited<ToOnePixel>(request);
         return one_pixel ? std::move(one_pixel) : make_plan<AcrossChannels>(request);
     }};

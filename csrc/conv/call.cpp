@@ -75,6 +75,13 @@ void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanReque
     const ByteStrides& x = arrays.x.byte_strides;
     request.x_aligned = is_aligned(arrays.x.data, x, bytes);
     request.x_pixels_dense = real && request.x_aligned && is_dense(sizes.first.spatial, x, bytes);
+    const auto has_dense_channels = [&](const void* data, const ByteStrides& strides) {
+        return is_aligned(data, strides, bytes) && strides[1] == bytes;
+    };
+    request.channels_dense =
+        real && request.channels_innermost && has_dense_channels(arrays.x.data, x) &&
+        has_dense_channels(arrays.y.data, arrays.y.byte_strides) &&
+        (!arrays.residual.data || has_dense_channels(arrays.residual.data, arrays.residual.byte_strides));
     const auto in_pixel_rows = [&](const void* data, const ByteStrides& strides) {
         return is_aligned(data, strides, bytes) && is_dense(sizes.result.spatial, strides, bytes);
     };

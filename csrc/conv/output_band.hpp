@@ -57,6 +57,25 @@ class OutputBand {
         return part;
     }
 
+    // Where channels are innermost: a pixel's, from `row` on, and the epilogue of that and of those behind it in its
+    // line.
+    T* pixel(std::int64_t row, std::int64_t d, std::int64_t h, std::int64_t w) const {
+        return reinterpret_cast<T*>(y_ + row_at(y_strides_, row) + offset(y_strides_, d, h) + w * y_strides_[4]);
+    }
+    std::ptrdiff_t pixel_stride() const { return elements(y_strides_[4]); }
+    std::ptrdiff_t line_stride() const { return elements(y_strides_[3]); }
+    std::ptrdiff_t residual_line_stride() const { return elements(residual_strides_[3]); }
+    Epilogue<T> pixel_epilogue(std::int64_t row, std::int64_t d, std::int64_t h, std::int64_t w) const {
+        Epilogue<T> part = epilogue_;
+        part.bias += row;
+        if (residual_) {
+            part.residual = reinterpret_cast<const T*>(residual_ + row_at(residual_strides_, row) +
+                                                       offset(residual_strides_, d, h) + w * residual_strides_[4]);
+            part.residual_stride = elements(residual_strides_[4]);
+        }
+        return part;
+    }
+
     /// Whether channels are neighbours in y and in the residual, so that whole vectors of them can be written.
     bool has_channels_innermost() const {
         const auto innermost = [this](const ByteStrides& strides, const void* data) {
@@ -74,16 +93,9 @@ class OutputBand {
                        std::int64_t rows) const {
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
             for (std::int64_t h = 0; h < box_.size[1]; ++h) {
-                Epilogue<T> part = epilogue_;
-                part.bias += row;
-                if (residual_) {
-                    part.residual = reinterpret_cast<const T*>(residual_ + row_at(residual_strides_, row) +
-                                                               offset(residual_strides_, d, h));
-                    part.residual_stride = elements(residual_strides_[4]);
-                }
-                kernels.finish_rows({sums, sums_stride, box_.size[2], rows,
-                                     reinterpret_cast<T*>(y_ + row_at(y_strides_, row) + offset(y_strides_, d, h)),
-                                     elements(y_strides_[4]), &part});
+                const Epilogue<T> part = pixel_epilogue(row, d, h, 0);
+                kernels.finish_rows(
+                    {sums, sums_stride, box_.size[2], rows, pixel(row, d, h, 0), pixel_stride(), &part});
                 sums += box_.size[2] * sums_stride;
             }
         }

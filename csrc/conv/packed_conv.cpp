@@ -25,13 +25,14 @@ struct PlanKey {
     std::size_t workspace_limit;
     int threads;
     int participants;
-    bool x_aligned, x_pixels_dense, y_in_rows, halves_dense, channels_innermost;
+    bool x_aligned, x_pixels_dense, y_in_rows, halves_dense, channels_innermost, channels_dense;
 
     friend bool operator==(const PlanKey& a, const PlanKey& b) {
         return a.batch == b.batch && a.input == b.input && a.algorithm == b.algorithm &&
                a.workspace_limit == b.workspace_limit && a.threads == b.threads && a.participants == b.participants &&
                a.x_aligned == b.x_aligned && a.x_pixels_dense == b.x_pixels_dense && a.y_in_rows == b.y_in_rows &&
-               a.halves_dense == b.halves_dense && a.channels_innermost == b.channels_innermost;
+               a.halves_dense == b.halves_dense && a.channels_innermost == b.channels_innermost &&
+               a.channels_dense == b.channels_dense;
     }
 };
 
@@ -78,9 +79,9 @@ struct PackedLayer {
 
     /// Describes a call, and finds its plan or makes it. `made` stays null where there is nothing to compute.
     Status plan_for(const ConvProblem& called, const Options& options, PlanRequest& request, PlanCache::Plan& made) {
-        const PlanKey key{called.batch,      called.input,         options.algorithm,         options.workspace_limit,
-                          request.threads,   request.participants, request.x_aligned,         request.x_pixels_dense,
-                          request.y_in_rows, request.halves_dense, request.channels_innermost};
+        const PlanKey key{called.batch,      called.input,         options.algorithm,          options.workspace_limit,
+                          request.threads,   request.participants, request.x_aligned,          request.x_pixels_dense,
+                          request.y_in_rows, request.halves_dense, request.channels_innermost, request.channels_dense};
         made = plans.find(key);
         if (made) return {};
         std::unique_ptr<ConvPlan> chosen;

@@ -118,6 +118,7 @@ class RepeatedPaddingPlan final : public ConvPlan {
         for (auto& [piece, plan] : pieces_) {
             request.shape = shape_of(piece, shape_);
             request.y_in_rows = !stored_as_half<Stored> && shape_.parts == 1;
+            request.channels_dense = false;
             if (status = plan_zero_padded(request, wanted, workspace_limit, plan); !status) return;
             include(*plan);
         }

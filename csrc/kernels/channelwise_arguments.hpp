@@ -92,6 +92,32 @@ struct ChannelwisePlane {
     bool accumulate;  // they hold the sums of the earlier depth blocks
 };
 
+/// Some neighbouring columns of the output, all channels of each pixel, convolved each for itself: the channels of a
+/// pixel are neighbours in x and y, and are read and written where they lie. With kernels of size × size elements, and
+/// the same stride along both axes.
+template <typename T>
+struct ChannelColumns {
+    /// Where the first channel of each position lies that the columns meet, one row of the image after the other: of
+    /// the first row of pixels' first kernel row, and of (rows - 1) · stride more, then of size rounded up to strides.
+    const T* const* positions;
+    int size, stride;  // such as convolves_channel_columns allows
+    int64_t rows;      // channel_columns(size) pixels in each
+    int64_t channels;
+    const T* weights;  // panels
+    T* y;
+    ptrdiff_t y_row_stride, y_pixel_stride;
+    const Epilogue<T>* epilogue;  // of output channels; its residual_stride is that of pixels
+    ptrdiff_t residual_row_stride;
+};
+
+template <typename T>
+constexpr bool convolves_channel_columns(int64_t size, int64_t stride) {
+    return size < 7 && convolves_images<T>(size, stride);
+}
+
+/// As many as there are registers for: each has a sum for each kernel row that waits for the others.
+constexpr int channel_columns(int64_t size) { return size == 3 ? 7 : 4; }
+
 /// The gradients of kernel elements whose groups have one channel or a few, for a vector of these: each sum goes on
 /// over some rows of output positions. In the band a position is a vector of channels.
 template <typename T>

@@ -211,6 +211,7 @@ struct Kernels {
 
     void (*spread_pixels)(const PixelSpread<T>&);
     void (*convolve_channelwise)(const ChannelwisePlane<T>&);
+    void (*convolve_columns)(const ChannelColumns<T>&);  // or null
     void (*channelwise_gradient)(const ChannelwiseGradient<T>&);
 
     void (*chain_panels)(const PixelChains<T>&);

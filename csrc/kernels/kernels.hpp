@@ -53,6 +53,7 @@
 
 #include "kernels/bend.hpp"
 #include "kernels/byte_kernels.hpp"
+#include "kernels/channel_columns_kernel.hpp"
 #include "kernels/channelwise_kernel.hpp"
 #include "kernels/direct_kernel.hpp"
 #include "kernels/gradient_kernel.hpp"
@@ -99,6 +100,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.convolve = convolve<Isa>;
     if constexpr (Isa::image_vectors > 0) {
         kernels.convolve_image = convolve_image<Isa>;
+        if constexpr (Isa::registers >= 32) kernels.convolve_columns = convolve_channel_columns<Isa>;
         if constexpr (transposes_images<typename Isa::Scalar>(3, 1)) kernels.transpose_image = transpose_image<Isa>;
     }
     kernels.spread_pixels = spread_pixels<Isa>;
