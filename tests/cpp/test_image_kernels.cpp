@@ -49,7 +49,8 @@ Number sum_at(const ImageBox& box, std::int64_t row, std::int64_t col, Number su
 
 template <typename T>
 void check_image(const Sizes& sizes, bool transposes, void (*kernel)(const ImageConvolution<T>&)) {
-    const auto [size, stride, rows, cols] = sizes;
+    const int size = sizes.size, stride = sizes.stride;
+    const std::int64_t rows = sizes.rows, cols = sizes.cols;
     CAPTURE(size);
     CAPTURE(stride);
     CAPTURE(rows);
