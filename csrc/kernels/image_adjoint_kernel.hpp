@@ -134,14 +134,29 @@ void transpose_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_
     }
 }
 
+template <typename Isa, int Size, int Stride, int Vectors>
+FLATCONV_INLINE void transpose_strip_of(const ImageConvolution<typename Isa::Scalar>& image, int64_t col, int vectors,
+                                        int last) {
+    if constexpr (Vectors > 0) {
+        if (vectors == Vectors) return transpose_strip<Isa, Size, Stride, Vectors>(image, col, last);
+        transpose_strip_of<Isa, Size, Stride, Vectors - 1>(image, col, vectors, last);
+    }
+}
+
 template <typename Isa, int Size, int Stride>
 FLATCONV_INLINE void transpose_strips_if(const ImageConvolution<typename Isa::Scalar>& image) {
     if constexpr (transposes_images<typename Isa::Scalar>(Size, Stride)) {
         if (image.size != Size || image.stride != Stride) return;
         constexpr int most = Stride > 1 && Isa::image_vectors > 2 ? 2 : Isa::image_vectors;
-        for_each_strip<most>(image.cols, Stride * Isa::lanes, [&](auto vectors, int64_t col, int cols) {
-            transpose_strip<Isa, Size, Stride, decltype(vectors)::value>(image, col, cols);
-        });
+        constexpr int64_t width = Stride * Isa::lanes;
+        const int64_t vectors = (image.cols + width - 1) / width;
+        int64_t first = 0;
+        for (int64_t left = (vectors + most - 1) / most; left > 0; --left) {
+            const int64_t count = (vectors - first + left - 1) / left, cols = image.cols - first * width;
+            transpose_strip_of<Isa, Size, Stride, most>(image, first * width, int(count),
+                                                        int(cols < count * width ? cols : count * width));
+            first += count;
+        }
     }
 }
 

@@ -146,26 +146,12 @@ void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t
     }
 }
 
-/// body(Constant<n>{}), 0 < n <= Most.
-template <int Most, typename Body>
-FLATCONV_INLINE void with_constant(int n, const Body& body) {
-    if constexpr (Most > 0) {
-        if (n == Most) return body(Constant<Most>{});
-        with_constant<Most - 1>(n, body);
-    }
-}
-
-/// Cuts columns into few strips of at most Most vectors, all nearly alike: strip(Constant<vectors>{}, col, cols), of
-/// which the last vector may be less than `width` columns.
-template <int Most, typename Strip>
-FLATCONV_INLINE void for_each_strip(int64_t cols, int width, const Strip& strip) {
-    const int64_t vectors = (cols + width - 1) / width;
-    int64_t first = 0;
-    for (int64_t left = (vectors + Most - 1) / Most; left > 0; --left) {
-        const int64_t count = (vectors - first + left - 1) / left, col = first * width, behind = cols - col;
-        with_constant<Most>(int(count),
-                            [&](auto n) { strip(n, col, behind < n.value * width ? int(behind) : n.value * width); });
-        first += count;
+template <typename Isa, int Size, int Stride, int Vectors>
+FLATCONV_INLINE void convolve_strip_of(const ImageConvolution<typename Isa::Scalar>& image, int64_t col, int vectors,
+                                       int last) {
+    if constexpr (Vectors > 0) {
+        if (vectors == Vectors) return convolve_strip<Isa, Size, Stride, Vectors>(image, col, last);
+        convolve_strip_of<Isa, Size, Stride, Vectors - 1>(image, col, vectors, last);
     }
 }
 
@@ -175,9 +161,14 @@ void convolve_strips(const ImageConvolution<typename Isa::Scalar>& image) {
     // Larger kernels have enough sums at a time with two vectors; and the code of all tiles is not worth it in double.
     constexpr bool two = Size > 3 || sizeof(typename Isa::Scalar) > sizeof(float);
     constexpr int most = two && Isa::image_vectors > 2 ? 2 : Isa::image_vectors;
-    for_each_strip<most>(image.cols, lanes, [&](auto vectors, int64_t col, int cols) {
-        convolve_strip<Isa, Size, Stride, decltype(vectors)::value>(image, col, cols - (vectors.value - 1) * lanes);
-    });
+    const int64_t vectors = (image.cols + lanes - 1) / lanes, strips = (vectors + most - 1) / most;
+    int64_t first = 0;
+    for (int64_t left = strips; left > 0; --left) {
+        const int64_t count = (vectors - first + left - 1) / left;
+        const int64_t cols = image.cols - (first + count - 1) * lanes;
+        convolve_strip_of<Isa, Size, Stride, most>(image, first * lanes, int(count), cols < lanes ? int(cols) : lanes);
+        first += count;
+    }
 }
 
 /// Images of so many columns or more are walked by rows, which the machine fetches ahead, unlike strips.
