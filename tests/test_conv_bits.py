@@ -98,11 +98,34 @@ def test_every_number_of_channels(isa, rng, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_width(isa, rng, dtype):
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_every_width(isa, rng, dtype, stride):
     weight, bias = normal(rng, dtype, 17, 3, 2, 3), normal(rng, dtype, 17)
+    geometry = {"stride": (1, stride), "padding": (0, 1)}
     for width in range(1, 131):
         x = normal(rng, dtype, 1, 3, 3, width)
-        oracles.assert_same_bits(conv2d(x, weight, bias, padding=(0, 1)), reference(x, weight, bias, padding=(0, 1)))
+        expected = reference(x, weight, bias, **geometry)
+        oracles.assert_same_bits(conv2d(x, weight, bias, **geometry, algorithm="implicit"), expected)
+        oracles.assert_same_bits(conv2d(x, weight, bias, **geometry), expected)
+
+
+@pytest.mark.parametrize("algorithm", ["channels", "direct", "im2col", "implicit"])
+def test_bands_of_unlike_edges(isa, rng, algorithm):
+    """What is zero in one band, and what is left there from the one before, may be pixels in the next."""
+    weight = normal(rng, np.float32, 5, 3, 4, 3)
+    for height in (5, 13, 40):
+        x = normal(rng, np.float32, 2, 3, height, 33)
+        for padding in (((3, 3), (1, 1)), ((5, 0), (0, 2)), ((0, 6), (2, 0))):
+            for stride in (1, 2):
+                geometry = {"padding": padding, "stride": stride}
+                expected = reference(x, weight, **geometry)
+                for limit in (1 << 13, 1 << 14, 1 << 15, None):
+                    run = {"algorithm": algorithm, "threads": 1, "workspace_limit": limit}
+                    try:
+                        y = conv2d(x, weight, **geometry, **run)
+                    except MemoryError:
+                        continue
+                    oracles.assert_same_bits(y, expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -55,7 +55,7 @@ class ByteTask {
         PaddedChannels<std::uint32_t, BytePadding> padded(padding, blocking_.layout, shape, channel,
                                                           kernels_.group * strides[1], words.ring, blocking_.ring);
         const PlacedVectors<std::uint32_t> vectors(blocking_, words);
-        vectors.place(task_.box_index, task_.box);
+        vectors.place(task_.box);
         std::int64_t depth = 0;
         // Without depth, one empty block still makes sums of 0.
         do {

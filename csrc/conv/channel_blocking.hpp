@@ -229,6 +229,7 @@ template <typename T>
 struct ChannelWorkspace {
     std::int64_t* tables_of;  // the box that all tables were last made for, if they are of all depths; or -1
     ImageBlock* blocks;       // of the image in a band
+    std::int64_t* placed;     // how many of those a band before left; or -1
     T* ring;
     std::ptrdiff_t* offsets;                           // of each depth of the block, in the ring or the image
     std::ptrdiff_t* panel_offsets[max_panel_vectors];  // of each depth in a panel, by its vectors - 1
@@ -242,6 +243,7 @@ struct ChannelWorkspace {
         const auto pixels = std::size_t(blocking.bands.box[0] * blocking.bands.box[1] * blocking.bands.box[2]);
         tables_of = carver.take<std::int64_t>(1);
         blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
+        placed = carver.take<std::int64_t>(1);
         ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()));
         offsets = carver.take<std::ptrdiff_t>(block);
         for (int v = 0; v < blocking.kernels.panel_vectors; ++v) panel_offsets[v] = carver.take<std::ptrdiff_t>(block);
@@ -261,6 +263,7 @@ struct ChannelWorkspace {
 
     void prepare(const ChannelBlocking<T>& blocking) const {
         *tables_of = -1;
+        *placed = -1;
         for (int v = 0; v < blocking.kernels.panel_vectors; ++v) {
             for (std::int64_t d = 0; d < blocking.block; ++d) {
                 panel_offsets[v][d] = std::ptrdiff_t(d * (v + 1) * blocking.kernels.lanes);

@@ -29,7 +29,8 @@ class ChannelTask {
 
     void run(parallel::Cancellation& cancellation) {
         const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,
-                                        band_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
+                                        band_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks,
+                                        workspace_.placed);
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         BandParts<T> parts(blocking_, workspace_, task_.box, blocking_.in_place ? image_pixels() : band_pixels());

@@ -126,9 +126,9 @@ struct PixelBlocking {
     }
 };
 
-/// The box that a participant's tables were last made for.
+/// What a participant's tables were last made for: all boxes of one size have the same.
 struct PlannedBox {
-    std::int64_t index;
+    Extent size;
     std::int64_t packed_vectors;
 };
 
@@ -136,7 +136,8 @@ struct PlannedBox {
 template <typename T>
 struct PixelWorkspace {
     PlannedBox* planned;
-    ImageBlock* blocks;  // of the image in a band
+    ImageBlock* blocks;    // of the image in a band
+    std::int64_t* placed;  // how many of those a band before left; or -1
     T* ring;
     T* packed;                       // packed_vectors of packed_stride
     std::ptrdiff_t* offsets;         // of each depth of the block, in the ring or in the image
@@ -153,6 +154,7 @@ struct PixelWorkspace {
         const auto block = std::size_t(blocking.block);
         planned = carver.take<PlannedBox>(1);
         blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
+        placed = carver.take<std::int64_t>(1);
         // Vectors are read whole, so that the last of a row may run on behind the ring's end.
         ring = carver.take<T>(std::size_t(blocking.words(blocking.ring * blocking.layout.channel_length())) + lanes);
         packed = carver.take<T>(packed_vectors * std::size_t(blocking.packed_stride));
@@ -167,7 +169,8 @@ struct PixelWorkspace {
     }
 
     void prepare(const PixelBlocking<T>& blocking) const {
-        *planned = {-1, 0};
+        *planned = {};
+        *placed = -1;
         for (std::int64_t d = 0; d < blocking.block; ++d) {
             packed_offsets[d] = std::ptrdiff_t(d * blocking.kernels.lanes);
         }

@@ -32,8 +32,8 @@ class PixelTask {
     const PixelBox& box() const { return task_.box; }
 
     ChannelPadding<T> padding() const {
-        return {blocking_.kernels, blocking_.half,         blocking_.layout,    shape_,
-                task_.box,         arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks};
+        return {blocking_.kernels,      blocking_.half,      blocking_.layout,  shape_,           task_.box,
+                arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks, workspace_.placed};
     }
 
     /// With `padding()`, or another way to fill the ring, also with smaller elements, of which kernels make T.
@@ -45,7 +45,7 @@ class PixelTask {
         if (blocking_.in_place) {
             place_pixels();
         } else {
-            vectors_.place(task_.box_index, task_.box);
+            vectors_.place(task_.box);
         }
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.

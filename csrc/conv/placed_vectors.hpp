@@ -17,9 +17,9 @@ class PlacedVectors {
         : blocking_(blocking), workspace_(workspace) {}
 
     /// Decides for every vector of pixels of a box whether it is read where it lies, in the ring.
-    void place(std::int64_t box_index, const PixelBox& box) const {
+    void place(const PixelBox& box) const {
         PlannedBox& planned = *workspace_.planned;
-        if (planned.index == box_index) return;
+        if (planned.size == box.size) return;
         const int lanes = blocking_.kernels.lanes;
         const std::int64_t pixels = box.pixels();
         std::int64_t count = 0;
@@ -35,7 +35,7 @@ class PlacedVectors {
                 region = {packed(count++), workspace_.packed_offsets};
             }
         }
-        planned = {box_index, count};
+        planned = {box.size, count};
     }
 
     T* packed(std::int64_t index) const { return workspace_.packed + index * blocking_.packed_stride; }

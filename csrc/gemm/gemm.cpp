@@ -10,28 +10,29 @@ void multiply(const Kernels<T>& kernels, const PixelProduct<T>& product) noexcep
     const std::int64_t tile_rows = even_tile(product.rows, kernels.tile_rows);
     // Rows outside, pixels inside: a strip of weights comes from memory once and stays in the first-level cache, while
     // the band's regions come from the second level.
+    Tile<T> tile;
+    tile.left_stride = product.weights.stride;
+    tile.left_offsets = nullptr;
+    tile.y_stride = product.y_stride;
+    tile.depth = product.depth;
+    tile.accumulate = product.accumulate;
     for (std::int64_t row = 0; row < product.rows; row += tile_rows) {
+        tile.left = product.weights.data + row * product.weights.stride;
+        tile.rows = int(std::min(tile_rows, product.rows - row));
+        Epilogue<T> epilogue;
+        tile.epilogue = nullptr;
+        if (product.epilogue) {
+            epilogue = *product.epilogue;
+            epilogue.bias += row;
+            if (epilogue.residual) epilogue.residual += row * epilogue.residual_stride;
+            tile.epilogue = &epilogue;
+        }
         for (std::int64_t col = 0; col < product.cols; col += kernels.tile_cols) {
-            Tile<T> tile;
-            tile.left = product.weights.data + row * product.weights.stride;
-            tile.left_stride = product.weights.stride;
-            tile.left_offsets = nullptr;
             tile.right = product.regions + col / kernels.lanes;
             tile.y = product.y + row * product.y_stride + col;
-            tile.y_stride = product.y_stride;
-            tile.depth = product.depth;
-            tile.rows = int(std::min(tile_rows, product.rows - row));
             tile.cols = int(std::min<std::int64_t>(kernels.tile_cols, product.cols - col));
-            tile.accumulate = product.accumulate;
-            tile.epilogue = nullptr;
-            Epilogue<T> epilogue;
-            if (product.epilogue) {
-                epilogue = *product.epilogue;
-                epilogue.bias += row;
-                if (epilogue.residual) epilogue.residual += row * epilogue.residual_stride + col;
-                tile.epilogue = &epilogue;
-            }
             kernels.multiply(tile);
+            if (tile.epilogue && epilogue.residual) epilogue.residual += kernels.tile_cols;
         }
     }
 }

@@ -116,7 +116,7 @@ BandLayout::BandLayout(const ConvShape& shape, const Extent& box)
             AxisBand(shape.kernel[2], shape.stride[2], shape.dilation[2], box[2], shape.mirrored)} {}
 
 std::int64_t BandLayout::image_blocks(const ConvShape& shape, const Extent& strides, const PixelBox& box,
-                                      ImageBlock* blocks) const {
+                                      ImageBlock* blocks, bool& in_place) const {
     std::int64_t count = 0;
     for (std::int64_t d_index = 0; d_index < axes_[0].runs(); ++d_index) {
         const AxisRun d_run = axes_[0].run(d_index);
@@ -131,7 +131,7 @@ std::int64_t BandLayout::image_blocks(const ConvShape& shape, const Extent& stri
                     const AxisRun w_run = axes_[2].run(w_index);
                     const RunPart w_part = part_of(w_run, axes_[2], shape, box, 2);
                     const Inside w_inside(w_part, shape.input[2]);
-                    ImageBlock& block = blocks[count];
+                    ImageBlock block{};
                     block.rows = h_inside.end - h_inside.begin;
                     block.cols = w_inside.end - w_inside.begin;
                     if (block.rows == 0 || block.cols == 0) continue;
@@ -147,7 +147,8 @@ std::int64_t BandLayout::image_blocks(const ConvShape& shape, const Extent& stri
                     if (block.from_stride == block.from_step * block.cols && block.to_stride == block.cols) {
                         block.cols *= std::exchange(block.rows, 1);
                     }
-                    ++count;
+                    in_place = in_place && block.goes_where(blocks[count]);
+                    blocks[count++] = block;
                 }
             }
         }

@@ -31,6 +31,10 @@ struct ImageBlock {
     std::int64_t rows, cols;
     std::ptrdiff_t to;  // in the band, in elements
     std::ptrdiff_t to_stride;
+
+    bool goes_where(const ImageBlock& other) const {
+        return to == other.to && to_stride == other.to_stride && rows == other.rows && cols == other.cols;
+    }
 };
 
 /// The layout of all bands of one convolution whose boxes are at most `box` large.
@@ -67,8 +71,14 @@ class BandLayout {
 
     /// What of a box's band lies inside the image, the same for all channels: at most `most_image_blocks()` blocks.
     /// `strides` are the image's, by spatial axis, in any unit, which is that of the blocks. Returns their number.
+    /// Whether `in_place` stays true tells that as many of `blocks` went to the same places before.
+    std::int64_t image_blocks(const ConvShape& shape, const Extent& strides, const PixelBox& box, ImageBlock* blocks,
+                              bool& in_place) const;
     std::int64_t image_blocks(const ConvShape& shape, const Extent& strides, const PixelBox& box,
-                              ImageBlock* blocks) const;
+                              ImageBlock* blocks) const {
+        bool in_place = false;
+        return image_blocks(shape, strides, box, blocks, in_place);
+    }
     std::int64_t most_image_blocks() const { return axes_[0].length() * axes_[1].runs() * axes_[2].runs(); }
 
     /// Copies one channel of the image, padded, to `band`. `strides` are the image's, in bytes, by spatial axis. `half`

@@ -46,7 +46,7 @@ class JoinedPadding {
           layout_(layout),
           channels_(channels),
           channel_stride_(std::ptrdiff_t(strides[1])),
-          fetches_next_(comes_from_afar(shape, 2 * strides[1])),
+          fetches_next_(comes_from_afar(shape, 2 * strides[1], half_bytes)),
           blocks_(blocks),
           block_count_(layout.image_blocks(shape, {strides[2], strides[3], strides[4]}, box, blocks)) {
         std::int64_t padding = layout.channel_length();

@@ -280,30 +280,35 @@ FLATCONV_INLINE void copy_row(const typename Isa::Scalar* from, int64_t cols, ty
     if (c < cols) Isa::store_first(to + c, Isa::load_first(from + c, int(cols - c)), int(cols - c));
 }
 
-/// Every other element of a row.
-template <typename Isa>
-FLATCONV_INLINE void copy_even(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to,
-                               ptrdiff_t next) {
-    constexpr int lanes = Isa::lanes;
-    int64_t c = 0;
-    for (; c < cols; c += lanes) {
-        const typename Isa::Scalar *const low = from + 2 * c, *const high = low + lanes;
-        __builtin_prefetch(low + next);
-        __builtin_prefetch(high + next);
-        // The last element of the second vector is an odd one, which need not exist.
-        if (c + lanes < cols) {
-            Isa::store(to + c, Isa::even(Isa::load(low), Isa::load(high)));
-            continue;
-        }
-        const int rest = int(cols - c), read = 2 * rest - 1;
-        const auto first = read < lanes ? Isa::load_first(low, read) : Isa::load(low);
-        const auto second = read > lanes ? Isa::load_first(high, read - lanes) : Isa::zero();
-        if (rest == lanes) {
-            Isa::store(to + c, Isa::even(first, second));
-        } else {
-            Isa::store_first(to + c, Isa::even(first, second), rest);
-        }
+/// Of the first `count` elements at `from`, one of every `Step`: whole vectors of them, or a last one that ends with an
+/// element that is taken.
+template <typename Isa, int Step>
+FLATCONV_INLINE typename Isa::Vector load_every(const typename Isa::Scalar* from, int64_t count) {
+    if constexpr (Step > 1) {
+        constexpr int half = Step / 2 * Isa::lanes;
+        return Isa::even(load_every<Isa, Step / 2>(from, count), load_every<Isa, Step / 2>(from + half, count - half));
+    } else {
+        if (count >= Isa::lanes) return Isa::load(from);
+        return count > 0 ? Isa::load_first(from, int(count)) : Isa::zero();
     }
+}
+
+/// One element of every `Step` of a row.
+template <typename Isa, int Step>
+FLATCONV_INLINE void copy_every(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to,
+                                ptrdiff_t next) {
+    constexpr int64_t reach = Step * Isa::lanes;
+    int64_t c = 0;
+    // The elements behind the last one that is taken need not exist.
+    for (; c + Isa::lanes < cols; c += Isa::lanes, from += reach) {
+        unroll<Step>([&](auto v) { __builtin_prefetch(from + v.value * Isa::lanes + next); });
+        Isa::store(to + c, load_every<Isa, Step>(from, reach));
+    }
+    if (c == cols) return;
+    unroll<Step>([&](auto v) { __builtin_prefetch(from + v.value * Isa::lanes + next); });
+    const typename Isa::Vector last = load_every<Isa, Step>(from, (cols - c - 1) * Step + 1);
+    if (cols - c == Isa::lanes) return Isa::store(to + c, last);
+    Isa::store_first(to + c, last, int(cols - c));
 }
 
 template <typename Isa>
@@ -313,7 +318,8 @@ void copy_block(const BlockCopy<typename Isa::Scalar>& block) {
         typename Isa::Scalar* to = block.to + r * block.to_stride;
         switch (block.from_step) {
             case 1: copy_row<Isa>(from, block.cols, to, block.next); break;
-            case 2: copy_even<Isa>(from, block.cols, to, block.next); break;
+            case 2: copy_every<Isa, 2>(from, block.cols, to, block.next); break;
+            case 4: copy_every<Isa, 4>(from, block.cols, to, block.next); break;
             default:
                 for (int64_t c = 0; c < block.cols; ++c) to[c] = from[c * block.from_step];
         }
