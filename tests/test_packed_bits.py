@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import oracles
 import pytest
-from flatconv import _core, conv2d, pack
+from flatconv import _core, conv1d, conv2d, conv3d, pack
 from flatconv._arguments import ALGORITHMS
 from flatconv._convolve import convolve as _conv
 from hypothesis import given
@@ -171,6 +171,21 @@ def test_empty_layers_and_empty_calls(isa, algorithm):
     layer = pack(np.ones((4, 3, 3, 3), np.float32), algorithm=algorithm)
     assert layer(np.ones((0, 3, 8, 8), np.float32)).shape == (0, 4, 6, 6)
     assert layer.workspace_bytes((0, 3, 8, 8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "geometry"),
+    [
+        ((2, 2, 2), {"dilation": 2**21, "padding": 2**21}),
+        ((2, 3), {"dilation": 2**29, "padding": "same"}),
+        ((2, 3), {"dilation": 2**29, "padding": "same_lower", "padding_mode": "wrap"}),
+        ((2,), {"dilation": 2**30 - 1, "padding": "full", "stride": 2**30}),
+    ],
+)
+def test_layers_whose_kernels_reach_far_into_padding(shape, geometry):
+    x, weight = np.ones((1, 4, *shape), np.float32), np.ones((1, 4, *(3 for _ in shape)), np.float32)
+    expected = (conv1d, conv2d, conv3d)[len(shape) - 1](x, weight, **geometry)
+    oracles.assert_same_bits(pack(weight, **geometry)(x), expected)
 
 
 def test_inputs_that_cast_without_loss(rng):

@@ -3,6 +3,7 @@
 #define FLATCONV_BASE_ALIGNED_BUFFER_HPP
 
 #include <cstddef>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -14,9 +15,12 @@ inline constexpr std::size_t cache_line = 64;
 class AlignedBuffer {
   public:
     AlignedBuffer() noexcept = default;
-    /// Null `data()` when the memory is not to be had; never throws.
-    explicit AlignedBuffer(std::size_t bytes) noexcept
-        : data_(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{cache_line}, std::nothrow))) {}
+    /// Null `data()` when the memory is not to be had; never throws. No object is larger than pointers' differences,
+    /// and an operator new that rounds up could take the largest sizes for small ones.
+    explicit AlignedBuffer(std::size_t bytes) noexcept {
+        if (bytes > std::size_t(std::numeric_limits<std::ptrdiff_t>::max())) return;
+        data_ = static_cast<std::byte*>(::operator new(bytes, std::align_val_t{cache_line}, std::nothrow));
+    }
     ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{cache_line}); }
     AlignedBuffer(AlignedBuffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
     AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
@@ -31,7 +35,8 @@ class AlignedBuffer {
 };
 
 /// Hands out pieces of one buffer in turn, each on a cache line. Over a null buffer it only adds up the sizes, so that
-/// the code which lays a workspace out is also the code which measures it.
+/// the code which lays a workspace out is also the code which measures it. Sizes beyond those of std::size_t add up to
+/// the most that it holds, which no allocation grants.
 class Carver {
   public:
     explicit Carver(std::byte* start) noexcept : start_(start) {}
@@ -39,7 +44,10 @@ class Carver {
     template <typename T>
     T* take(std::size_t count) noexcept {
         const std::size_t at = used_;
-        used_ += (count * sizeof(T) + cache_line - 1) / cache_line * cache_line;
+        constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+        const bool fits = count <= (most - (cache_line - 1)) / sizeof(T);
+        const std::size_t bytes = fits ? (count * sizeof(T) + cache_line - 1) / cache_line * cache_line : most;
+        used_ = bytes <= most - used_ ? used_ + bytes : most;
         return start_ ? reinterpret_cast<T*>(start_ + at) : nullptr;
     }
 

@@ -134,6 +134,8 @@ class PairPlan final : public ConvPlan {
                     pack_pairs(*request_.kernels, sizes, arrays.weight, row, memory.weights + row * weight_stride_);
             },
             &runtime.cancellation);
+        // Rows that were not packed have no exponents.
+        if (runtime.cancellation.stopped()) return {{memory.weights, weight_stride_}, no_exponent};
         return {{memory.weights, weight_stride_}, *std::min_element(memory.exponents, memory.exponents + sizes.rows())};
     }
 

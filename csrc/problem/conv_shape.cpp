@@ -218,7 +218,12 @@ Status describe(const ConvProblem& problem, std::int64_t bytes, std::int64_t par
 std::int64_t enough_input(const ConvProblem& problem, std::size_t axis) {
     const Checked reach = Checked(problem.kernel[axis] - 1) * problem.dilation[axis];
     if (!problem.transposed) {
-        return reach.at_most(max_kernel_extent - 1) ? std::max<std::int64_t>(1, reach.value() + 1) : 1;
+        // Not more than that: a larger image may not be addressable.
+        const Checked least = problem.padding == PaddingRule::valid ? reach + 1
+                              : problem.padding == PaddingRule::amounts
+                                  ? reach + 1 - problem.pad_before[axis] - problem.pad_after[axis]
+                                  : Checked(1);
+        return least.at_most(max_kernel_extent) ? std::max<std::int64_t>(1, least.value()) : 1;
     }
     // The last pixel's stamp lies behind all that is cut off.
     const Checked cut = problem.padding == PaddingRule::amounts

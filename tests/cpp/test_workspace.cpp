@@ -2,12 +2,30 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <limits>
 
 #include "allocations.hpp"
+#include "base/aligned_buffer.hpp"
 #include "random_call.hpp"
 
 using namespace flatconv;
 using namespace flatconv::tests;
+
+TEST_CASE("sizes that std::size_t cannot hold add up to the most that it holds, which is not to be had") {
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    for (const std::size_t count : {most, most / sizeof(double) + 2, most / sizeof(double)}) {
+        CAPTURE(count);
+        Carver carver(nullptr);
+        carver.take<double>(count);
+        CHECK(carver.used() == most);
+        carver.take<double>(100);
+        CHECK(carver.used() == most);
+    }
+    Carver carver(nullptr);
+    for (int half = 0; half < 2; ++half) carver.take<char>(most / 2);
+    CHECK(carver.used() == most);
+    CHECK(AlignedBuffer(most).data() == nullptr);
+}
 
 namespace {
 
