@@ -141,7 +141,7 @@ void packed_example_in_c(benchmark::State& state) {
         return is_error;
     };
     flatconv_packed_conv* made = nullptr;
-    if (failed(flatconv_packed_conv_create(&problem, {kernel.data(), nullptr}, {}, &made))) return;
+    if (failed(flatconv_packed_conv_create(&problem, {kernel.data(), nullptr}, {}, &made, nullptr))) return;
     const std::unique_ptr<flatconv_packed_conv, void (*)(flatconv_packed_conv*)> packed(made,
                                                                                         flatconv_packed_conv_free);
     std::vector<float> y(9);

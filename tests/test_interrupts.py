@@ -18,7 +18,7 @@ from flatconv._arguments import ALGORITHMS
 LONG_CALLS = """
     import mmap, sys
     import numpy as np
-    from flatconv import col2im, conv2d, im2col
+    from flatconv import col2im, conv2d, im2col, pack, set_num_threads
 
     def ones(*shape):
         return np.broadcast_to(np.float32(1), shape)
@@ -36,6 +36,10 @@ LONG_CALLS = """
 
     def weights_to_pack(**keywords):
         conv2d(ones(1, 4096, 64, 64), ones(2048, 4096, 9, 9), **keywords)
+
+    def layer_to_pack(threads):
+        set_num_threads(threads)
+        pack(ones(2048, 4096, 9, 9))
 
     def one_row_of_regions(**keywords):
         im2col(np.broadcast_to(np.uint8(1), (1, 1_000_000_000)), 1, **keywords)
@@ -94,6 +98,7 @@ CTRL_C = [
     *(("few_long_tasks", {"algorithm": algorithm}) for algorithm in WAYS if algorithm != "reference"),
     *(("large_images", {"algorithm": algorithm}) for algorithm in WAYS),
     ("weights_to_pack", {}),
+    ("layer_to_pack", {}),
     ("one_row_of_regions", {}),
     ("one_image_of_regions", {}),
 ]
@@ -156,6 +161,35 @@ NO_GIL = """
 def test_a_call_on_another_thread_does_not_wait_for_the_gil(algorithm, threads):
     attempts = (run_child(NO_GIL, {"algorithm": algorithm, "threads": threads}).stdout for _ in range(3))
     assert "True True\n" in attempts
+
+
+COUNTED = """
+    import sys, threading
+    import numpy as np
+    from flatconv import pack
+
+    sys.setswitchinterval(1e-6)
+    counter, counted = [0], []
+
+    def make_layer():
+        weight = np.broadcast_to(np.float32(1), (1024, 1024, 7, 7))
+        before = counter[0]
+        pack(weight)
+        counted.append(counter[0] - before)
+
+    thread = threading.Thread(target=make_layer)
+    thread.start()
+    while not counted:
+        counter[0] += 1
+    thread.join()
+    print(counted[0] > 10_000)
+"""
+
+
+def test_others_run_while_a_layer_is_packed():
+    """Between two steps of a thread that keeps the GIL, another one counts to some hundreds at most."""
+    attempts = (run_child(COUNTED).stdout for _ in range(3))
+    assert "True\n" in attempts
 
 
 LEFT_BEHIND = (

@@ -54,7 +54,10 @@ PackedLayer::PackedLayer(const py::array& weight, const py::object& bias, const 
                                transposed ? &problem.out_channels : &problem.in_channels)) {
         throw py::value_error("weight and groups make too many channels");
     }
-    check(PackedConv::pack(problem, {weight.data(), byte_strides(problem, weight)}, bias_of(problem, bias), packed_));
+    const ConstArray weights(weight.data(), byte_strides(problem, weight)), biases = bias_of(problem, bias);
+    run_released(interruptible(0), [&](const Options& released) {
+        return PackedConv::pack(problem, weights, biases, packed_, released);
+    });
     problem_ = packed_.problem(1, {1, 1, 1});
 }
 

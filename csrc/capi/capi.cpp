@@ -181,11 +181,12 @@ flatconv_status* flatconv_workspace_bytes(const flatconv_problem* problem, int32
 }
 
 flatconv_status* flatconv_packed_conv_create(const flatconv_problem* problem, flatconv_const_array weight,
-                                             flatconv_const_array bias, flatconv_packed_conv** packed) {
-    return call_with(problem, nullptr, [&](const ConvProblem& checked, const Options&) {
+                                             flatconv_const_array bias, flatconv_packed_conv** packed,
+                                             const flatconv_options* options) {
+    return call_with(problem, options, [&](const ConvProblem& checked, const Options& call_options) {
         if (!packed) return null_argument("packed");
         auto made = std::make_unique<flatconv_packed_conv>();
-        Status status = PackedConv::pack(checked, array(weight), array(bias), made->layer);
+        Status status = PackedConv::pack(checked, array(weight), array(bias), made->layer, call_options);
         if (status) *packed = made.release();
         return status;
     });

@@ -2,6 +2,7 @@
 #include "conv/layer_weights.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/checked.hpp"
 #include "conv/complex_weights.hpp"
@@ -47,17 +48,17 @@ T* writable(const std::byte* place) {
     return reinterpret_cast<T*>(const_cast<std::byte*>(place));
 }
 
-/// Packs rows as words, too.
-void join_rows(const PairKernels& kernels, const WeightSizes& sizes, const float* rows, PackedWeights& packed) {
-    const std::int64_t depth = sizes.depth(), words = words_of_pairs(depth);
-    auto* to = const_cast<float*>(packed.pairs);
-    packed.least_exponent = no_exponent;
-    for (std::int64_t row = 0; row < sizes.rows(); ++row) {
-        kernels.join(rows, depth, to);
-        packed.least_exponent = std::min(packed.least_exponent, kernels.least_exponent(rows, depth));
-        rows += packed.row_stride;
-        to += packed_row_stride<float>(words);
-    }
+/// Packs a packed row as words, too, and returns its least exponent.
+int join_row(const PairKernels& kernels, std::int64_t depth, std::int64_t row, const PackedWeights& packed) {
+    const auto* const numbers = reinterpret_cast<const float*>(packed.rows) + row * packed.row_stride;
+    auto* const words = const_cast<float*>(packed.pairs) + row * packed_row_stride<float>(words_of_pairs(depth));
+    kernels.join(numbers, depth, words);
+    return kernels.least_exponent(numbers, depth);
+}
+
+void take_lesser(std::atomic<int>& least, int other) {
+    int known = least.load(std::memory_order_relaxed);
+    while (other < known && !least.compare_exchange_weak(known, other, std::memory_order_relaxed)) continue;
 }
 
 /// Packed rows as the array that they are.
@@ -106,7 +107,7 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
 
 template <typename T>
 Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& shape, DType dtype,
-                               const KernelSet& set, const ConstArray& bias) {
+                               const KernelSet& set, const ConstArray& bias, const Packers& packers) {
     const Kernels<T>& kernels = kernels_of<T>(set);
     const bool in_pairs = has_pairs(set, dtype);
     Checked elements;
@@ -120,28 +121,32 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
     const HalfKernels<T>* const half = half_kernels<T>(set, dtype);
     pack_bias(shape, half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
-        const auto& [all, weight] = parts[i];
+        const Part& part = parts[i];
         const std::ptrdiff_t stride = parts_[i].row_stride;
         T* const to = writable<T>(parts_[i].rows);
-        for (std::int64_t row = 0; row < all.rows(); ++row) pack_row(half, all, weight, row, to + row * stride);
+        std::atomic<int> least_exponent{no_exponent};
+        packers.share(part.sizes.rows(), [&](std::int64_t row) {
+            pack_row(half, part.sizes, part.weight, row, to + row * stride);
+            if constexpr (std::is_same_v<T, float>) {
+                if (in_pairs) take_lesser(least_exponent, join_row(set.pairs, part.sizes.depth(), row, parts_[i]));
+            }
+        });
+        parts_[i].least_exponent = least_exponent;
         // From the rows, because those of different groups may lie anywhere in the caller's array.
-        const ConstArray rows = in_rows<T>(all, parts_[i]);
-        WeightSizes sizes = all;
+        const ConstArray rows = in_rows<T>(part.sizes, parts_[i]);
+        WeightSizes sizes = part.sizes;
         sizes.in_before_out = false;
         sizes = panel_sizes(sizes);
         const PanelLayout layout(sizes, kernels);
-        parts_[i].finite = true;
-        for (std::int64_t group = 0; group < sizes.groups; ++group) {
-            for (std::int64_t panel = 0; panel < layout.panels(); ++panel) {
-                T* const packed = writable<T>(parts_[i].panels) + layout.at(group, panel);
-                pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth, packed);
-                const auto vectors = int(layout.width_of(panel) / layout.lanes);
-                parts_[i].finite = parts_[i].finite && all_finite(kernels, packed, vectors, layout.depth);
-            }
-        }
-        if constexpr (std::is_same_v<T, float>) {
-            if (in_pairs) join_rows(set.pairs, all, to, parts_[i]);
-        }
+        std::atomic<bool> finite{true};
+        packers.share(sizes.groups * layout.panels(), [&](std::int64_t index) {
+            const std::int64_t group = index / layout.panels(), panel = index % layout.panels();
+            T* const packed = writable<T>(parts_[i].panels) + layout.at(group, panel);
+            pack_panel<T>(kernels, nullptr, sizes, rows, group, panel, 0, layout.depth, packed);
+            const auto vectors = int(layout.width_of(panel) / layout.lanes);
+            if (!all_finite(kernels, packed, vectors, layout.depth)) finite.store(false, std::memory_order_relaxed);
+        });
+        parts_[i].finite = finite;
     }
     weight_ = in_rows<T>(parts.front().sizes, parts_.front());
     bias_ = {parts_.front().bias, {shape.parts * std::int64_t(sizeof(T))}};
@@ -150,24 +155,24 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
 
 template <typename T>
 Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
-                          const ConstArray& weight, const ConstArray& bias) {
-    if (shape.parts == 1) return pack_real<T>(parts_of(task, shape, weight), shape, dtype, kernels, bias);
+                          const ConstArray& weight, const ConstArray& bias, const Packers& packers) {
+    if (shape.parts == 1) return pack_real<T>(parts_of(task, shape, weight), shape, dtype, kernels, bias, packers);
     const WeightSizes sizes = weight_sizes(shape), complex_sizes = complex_weight_sizes(shape);
     const AlignedBuffer rows(std::size_t(sizes.rows() * sizes.depth()) * sizeof(T));
     if (!rows.data()) return {StatusCode::out_of_memory, "out of memory for the real weights of complex ones"};
-    for (std::int64_t row = 0; row < complex_sizes.rows(); ++row) {
+    packers.share(complex_sizes.rows(), [&](std::int64_t row) {
         expand_row(complex_sizes, weight, row, task == Task::transpose,
                    reinterpret_cast<T*>(rows.data()) + shape.parts * row * sizes.depth(),
                    std::ptrdiff_t(sizes.depth()));
-    }
+    });
     const ConstArray real(rows.data(), dense_strides(sizes.in_channels, sizes.kernel, std::int64_t(sizeof(T))));
-    return pack_real<T>(parts_of(task, shape, real), shape, dtype, kernels, bias);
+    return pack_real<T>(parts_of(task, shape, real), shape, dtype, kernels, bias, packers);
 }
 
 Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
-                          const ConstArray& weight, const ConstArray& bias) {
+                          const ConstArray& weight, const ConstArray& bias, const Packers& packers) {
     const auto pack_parts = computes_in_float(dtype) ? &LayerWeights::pack<float> : &LayerWeights::pack<double>;
-    return (this->*pack_parts)(task, shape, dtype, kernels, weight, bias);
+    return (this->*pack_parts)(task, shape, dtype, kernels, weight, bias, packers);
 }
 
 }  // namespace flatconv

@@ -9,6 +9,7 @@
 
 #include "conv/call.hpp"
 #include "conv/layer_weights.hpp"
+#include "conv/runtime.hpp"
 #include "conv/status.hpp"
 #include "conv/transposed.hpp"
 #include "cpu/dispatch.hpp"
@@ -125,9 +126,10 @@ PackedConv& PackedConv::operator=(PackedConv&& other) noexcept {
 }
 
 Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, const ConstArray& bias,
-                        PackedConv& packed) noexcept {
+                        PackedConv& packed, const Options& options) noexcept {
     return guarded([&]() -> Status {
         ConvShape shape;
+        if (Status status = check_threads(options); !status) return status;
         if (Status status = make_layer_shape(problem, shape); !status) return status;
         const KernelSet* const kernels = current_kernel_set();
         if (!kernels) return unusable_isa();
@@ -140,9 +142,15 @@ Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, co
         }
         if (bias.dense) strided_bias.byte_strides = {bytes};
         auto layer = std::make_unique<Layer>(problem);
-        const Status status =
-            layer->weights.pack(layer->task, shape, real_dtype(problem.dtype), *kernels, strided, strided_bias);
-        if (!status) return status;
+        const int threads = threads_for(options, double(sizes.rows()) * double(sizes.depth()));
+        const int participants = participants_for(options, threads);
+        Status packing;
+        const Status running = with_runtime(options, [&](const Runtime& runtime) {
+            packing = layer->weights.pack(layer->task, shape, real_dtype(problem.dtype), *kernels, strided,
+                                          strided_bias, {runtime, participants});
+        });
+        if (!packing) return packing;
+        if (!running) return running;
         delete std::exchange(packed.layer_, layer.release());
         return {};
     });

@@ -31,7 +31,7 @@ static flatconv_packed_conv* pack_filters(void) {
     problem.padding_mode = FLATCONV_MODE_REPLICATE;
     const flatconv_const_array weight = {.data = kernels}, no_bias = {.data = NULL};
     flatconv_packed_conv* filters = NULL;
-    return succeeded(flatconv_packed_conv_create(&problem, weight, no_bias, &filters)) ? filters : NULL;
+    return succeeded(flatconv_packed_conv_create(&problem, weight, no_bias, &filters, NULL)) ? filters : NULL;
 }
 
 /* Both gradients of a grey image, one after the other. */

@@ -59,7 +59,7 @@ int main(void) {
     options.should_stop = always;
     const flatconv_const_array weight = {.data = kernel};
     flatconv_packed_conv* packed = NULL;
-    check_ok(flatconv_packed_conv_create(&problem, weight, (flatconv_const_array){NULL, NULL}, &packed));
+    check_ok(flatconv_packed_conv_create(&problem, weight, (flatconv_const_array){NULL, NULL}, &packed, NULL));
     flatconv_arrays packed_arrays = arrays;
     packed_arrays.weight.data = NULL;
     check_ok(flatconv_packed_conv_run(packed, 0, problem.input, &packed_arrays, &options));

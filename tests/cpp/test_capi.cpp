@@ -205,13 +205,14 @@ TEST_CASE("C: the messages of the C++ API, and null arguments") {
     CHECK(Outcome(flatconv_region_matrix_size(&problem, 4, nullptr, &number)).message == "rows is null");
     CHECK(Outcome(flatconv_region_matrix_size(&problem, 4, &number, nullptr)).message == "columns is null");
     const flatconv_const_array weight = data.arrays.weight;
-    CHECK(Outcome(flatconv_packed_conv_create(&problem, weight, {}, nullptr)).message == "packed is null");
-    CHECK(Outcome(flatconv_packed_conv_create(&problem, {}, {}, &packed)).message == "weight is null");
+    CHECK(Outcome(flatconv_packed_conv_create(&problem, weight, {}, nullptr, nullptr)).message == "packed is null");
+    CHECK(Outcome(flatconv_packed_conv_create(&problem, {}, {}, &packed, nullptr)).message == "weight is null");
     CHECK(Outcome(flatconv_packed_conv_run(nullptr, 1, problem.input, &data.arrays, nullptr)).message ==
           "packed is null");
     CHECK(Outcome(flatconv_get_isa(nullptr)).message == "name is null");
     problem.groups = 0;
-    CHECK(Outcome(flatconv_packed_conv_create(&problem, weight, {}, &packed)).code == FLATCONV_INVALID_ARGUMENT);
+    CHECK(Outcome(flatconv_packed_conv_create(&problem, weight, {}, &packed, nullptr)).code ==
+          FLATCONV_INVALID_ARGUMENT);
     CHECK(packed == nullptr);
     flatconv_packed_conv_free(nullptr);
     flatconv_status_free(nullptr);

@@ -194,7 +194,7 @@ struct Layer {
         REQUIRE(PackedConv::pack(problem, weight.data(), bias.data(), cpp));
         std::vector<float> weight_to_go = weight, bias_to_go = bias;
         REQUIRE(Outcome(flatconv_packed_conv_create(&c, {weight_to_go.data(), nullptr}, {bias_to_go.data(), nullptr},
-                                                    &packed)) == Outcome(nullptr));
+                                                    &packed, nullptr)) == Outcome(nullptr));
     }
     ~Layer() { flatconv_packed_conv_free(packed); }
     Layer(const Layer&) = delete;

@@ -150,7 +150,7 @@ TEST_CASE("a status of C needs no memory") {
     flatconv_packed_conv* packed = nullptr;
     allocations_left = 0;
     flatconv_status* const statuses[] = {flatconv_output_size(&problem, output),
-                                         flatconv_packed_conv_create(&problem, {}, {}, &packed)};
+                                         flatconv_packed_conv_create(&problem, {}, {}, &packed, nullptr)};
     allocations_left = std::numeric_limits<long>::max();
     for (flatconv_status* status : statuses) {
         CHECK(flatconv_status_code(status) == FLATCONV_OUT_OF_MEMORY);

@@ -88,7 +88,7 @@ static flatconv_status* run(const struct call* call) {
         default: break;
     }
     flatconv_packed_conv* packed = NULL;
-    flatconv_status* status = flatconv_packed_conv_create(&problem, b, bias, &packed);
+    flatconv_status* status = flatconv_packed_conv_create(&problem, b, bias, &packed, NULL);
     if (!status) status = flatconv_packed_conv_run(packed, problem.batch, problem.input, &arrays, &options);
     flatconv_packed_conv_free(packed);
     return status;

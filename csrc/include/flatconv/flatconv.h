@@ -302,11 +302,12 @@ FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_workspace_bytes(const f
 typedef struct flatconv_packed_conv flatconv_packed_conv;
 
 /* The problem's batch and input do not matter here. Weights and bias, which may be null, are copied. `*packed` is
- * replaced, and to be freed, unless this fails. */
+ * replaced, and to be freed, unless this fails or is stopped. */
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_packed_conv_create(const flatconv_problem* problem,
                                                                             flatconv_const_array weight,
                                                                             flatconv_const_array bias,
-                                                                            flatconv_packed_conv** packed);
+                                                                            flatconv_packed_conv** packed,
+                                                                            const flatconv_options* options);
 FLATCONV_API void flatconv_packed_conv_free(flatconv_packed_conv* packed);
 
 /* y = activation(convolution of x + bias + residual). The arrays' weight and bias are null. For a shape that it has

@@ -309,9 +309,9 @@ class FLATCONV_API PackedConv {
     PackedConv(PackedConv&& other) noexcept;
     PackedConv& operator=(PackedConv&& other) noexcept;
 
-    /// The problem's `batch` and `input` do not matter here. `packed` is replaced, unless this fails.
-    static Status pack(const ConvProblem& problem, const ConstArray& weight, const ConstArray& bias,
-                       PackedConv& packed) noexcept;
+    /// The problem's `batch` and `input` do not matter here. `packed` is replaced, unless this fails or is stopped.
+    static Status pack(const ConvProblem& problem, const ConstArray& weight, const ConstArray& bias, PackedConv& packed,
+                       const Options& options = {}) noexcept;
 
     /// The problem of a call.
     ConvProblem problem(std::int64_t batch, const Extent& input) const noexcept;
