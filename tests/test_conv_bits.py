@@ -3,10 +3,10 @@
 import numpy as np
 import oracles
 import pytest
-from flatconv import _core, conv2d
+from flatconv import _core, conv2d, pack
 from flatconv._arguments import ALGORITHMS
 from hypothesis import given, settings
-from layouts import READABLE, WRITABLE
+from layouts import READABLE, WRITABLE, channels_last
 from problems import CONV, problems
 
 pytestmark = pytest.mark.usefixtures("split_work")
@@ -167,6 +167,33 @@ def test_depths_around_the_block(isa, rng, dtype):
 def test_layers(isa, rng, dtype, x_shape, weight_shape, geometry):
     x, weight = normal(rng, dtype, *x_shape), normal(rng, dtype, *weight_shape)
     assert_same_bits_everywhere(x, weight, normal(rng, dtype, len(weight)), **geometry)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(("inner", "outer"), [(2, 2), (4, 4), (3, 8), (8, 8), (4, 3), (2, 1)])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, channels_last])
+def test_groups_of_a_few_channels(isa, rng, dtype, inner, outer, layout):
+    """As many as a vector holds, and then some; taps and pixels in every way that lanes across groups do and do not."""
+    groups = 16 // min(inner, outer) + 3
+    x = layout(normal(rng, dtype, 2, groups * inner, 13, 18))
+    for kernel, stride, dilation in [
+        ((3, 3), 1, 1),
+        ((2, 3), 2, 1),
+        ((3, 3), (1, 3), 1),
+        ((1, 3), 1, 2),
+        ((3, 2), 1, 1),
+    ]:
+        weight, bias = normal(rng, dtype, groups * outer, inner, *kernel), normal(rng, dtype, groups * outer)
+        geometry = {"stride": stride, "padding": ((1, 0), (1, 1)), "dilation": dilation, "groups": groups}
+        residual = layout(conv2d(x, weight, None, **geometry))
+        options = {**geometry, "residual": residual, "activation": "relu", "out": layout(np.empty_like(residual))}
+        expected = conv2d(x, weight, bias, **options, algorithm="reference").copy()
+        layer = pack(weight, bias, **geometry, activation="relu", algorithm="channels")
+        oracles.assert_same_bits(layer(x, residual=residual, threads=1), expected)
+        for threads in (1, 2):
+            oracles.assert_same_bits(
+                conv2d(x, weight, bias, **options, algorithm="channels", threads=threads), expected
+            )
 
 
 def test_instruction_sets_agree(rng):

@@ -5,10 +5,10 @@
 // packs only the vectors of pixels that cross the end of a row; the others it reads from the padded band, or for 1×1
 // kernels from the image itself; or bfloat16 in pairs, for the CPU's dot product. `channels` turns the product around:
 // lanes lie across output channels, for which the weights are packed into panels, and pixels are read one by one; where
-// groups have a single input channel each, lanes lie across many groups, and pixels are vectors as well, of a band or,
-// where channels are innermost, of the image; and for a single pixel, the weights need no packing. `direct` is for few
-// output channels: it makes no region matrix at all, and shares each row of a band, or of the image itself, among the
-// rows of the kernel; transposed ones of single channels, too.
+// groups have one input channel each, or a few, lanes lie across many groups, and pixels are vectors as well, of a band
+// or, where channels are innermost, of the image; and for a single pixel, the weights need no packing. `direct` is for
+// few output channels: it makes no region matrix at all, and shares each row of a band, or of the image itself, among
+// the rows of the kernel; transposed ones of single channels, too.
 #include "conv/channel_columns_product.hpp"
 #include "conv/channel_product.hpp"
 #include "conv/channelwise_product.hpp"
@@ -84,11 +84,13 @@ struct Channelwise {
     using Blocking = ChannelwiseBlocking<T>;
     using Workspace = ChannelwiseWorkspace<T>;
     using Task = ChannelwiseTask<T>;
-    static WeightOrder weight_order(const Blocking&) { return WeightOrder::panels; }
+    static WeightOrder weight_order(const Blocking& blocking) {
+        return blocking.from_panels ? WeightOrder::panels : WeightOrder::rows;
+    }
 
     static std::string describe(const Blocking& blocking) {
-        return "lanes across the channels of " + std::to_string(blocking.kernels.lanes) +
-               " groups, pixels read from padded bands";
+        const std::int64_t groups = ceil_div(std::int64_t(blocking.kernels.lanes), blocking.multiplier);
+        return "lanes across the channels of " + std::to_string(groups) + " groups, pixels read from padded bands";
     }
 };
 
@@ -246,16 +248,19 @@ const ConvAlgorithm implicit_algorithm = {
         auto plan = make_plan<AcrossPixels>(request, Packing::crossing);
         return has_pairs(*request.kernels, request.dtype) ? plan_pairs(request, std::move(plan)) : std::move(plan);
     }};
-const ConvAlgorithm channels_algorithm = {
-    Algorithm::channels, "channels", [](const PlanRequest& request) {
-        const bool each_for_itself = request.shape.in_channels == 1 && request.shape.groups > 1;
-        if (each_for_itself) {
-            auto in_place = make_plan_if_suited<FromChannels>(request);
-            return in_place ? std::move(in_place) : make_plan<Channelwise>(request);
-        }
-        auto one_pixel = make_plan_if_suited<ToOnePixel>(request);
-        return one_pixel ? std::move(one_pixel) : make_plan<AcrossChannels>(request);
-    }};
+const ConvAlgorithm channels_algorithm = {Algorithm::channels, "channels", [](const PlanRequest& request) {
+                                              auto each_for_itself = make_plan_if_suited<Channelwise>(request);
+                                              if (each_for_itself && request.shape.in_channels == 1) {
+                                                  auto in_place = make_plan_if_suited<FromChannels>(request);
+                                                  return in_place ? std::move(in_place) : std::move(each_for_itself);
+                                              }
+                                              if (auto one_pixel = make_plan_if_suited<ToOnePixel>(request))
+                                                  return one_pixel;
+                                              auto together = make_plan<AcrossChannels>(request);
+                                              const bool takes_less =
+                                                  each_for_itself && each_for_itself->cycles() < together->cycles();
+                                              return takes_less ? std::move(each_for_itself) : std::move(together);
+                                          }};
 const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct", [](const PlanRequest& request) {
                                             auto in_place = make_plan_if_suited<FromImage>(request);
                                             return in_place ? std::move(in_place) : make_plan<Directly>(request);

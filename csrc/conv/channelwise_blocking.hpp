@@ -1,5 +1,5 @@
-// What the convolution of groups of a single input channel, with lanes across the channels of many groups, decides
-// before it touches an element, and the memory that it takes.
+// What the convolution of groups of one or a few input channels, with lanes across the output channels of many groups,
+// decides before it touches an element, and the memory that it takes.
 #ifndef FLATCONV_CONV_CHANNELWISE_BLOCKING_HPP
 #define FLATCONV_CONV_CHANNELWISE_BLOCKING_HPP
 
@@ -20,6 +20,7 @@ struct ChannelwiseBlocking {
           shape(one_group(request.shape)),
           band_shape(VectorBandPlan<T>::without_gaps(shape)),
           multiplier(request.shape.out_channels),
+          from_panels(shape.in_channels == 1),
           panels(panel_sizes(weight_sizes(request.shape)), kernels),
           weights(request.weights),
           spreads(VectorBandPlan<T>::can_spread(request)),
@@ -32,13 +33,30 @@ struct ChannelwiseBlocking {
           vectors_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box, kernels.lanes).cycles))),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
 
+    /// Groups of several channels: whole ones in a vector of output channels, and the same channels of x in one of
+    /// pixels.
+    static bool suits(const PlanRequest& request) {
+        const ConvShape& shape = request.shape;
+        if (shape.groups == 1) return false;
+        if (shape.in_channels == 1) return true;
+        const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
+        const std::int64_t lanes = kernels.lanes, inner = shape.in_channels, outer = shape.out_channels;
+        const bool few = inner <= outer && 2 * outer <= lanes && lanes % outer == 0 && shape.groups * outer >= lanes;
+        const bool picks = kernels.picks_channels && shape.kernel[2] == 3 && shape.dilation[2] == 1 &&
+                           shape.stride[2] <= 2 && !shape.mirrored && shape.parts == 1;
+        return few && picks && shape.depth > 0 && shape.depth <= depth_block;
+    }
+
     const Kernels<T>& kernels;
     const HalfKernels<T>* const half;  // that x and y hold, or null
-    const ConvShape shape;             // all output channels are of one group
+    const ConvShape shape;             // all output channels are of one group, of which each has so many input channels
     /// Where a stride leaves no gaps, the band has a position for every coordinate, of which the pixels are those at a
     /// distance.
     const ConvShape band_shape;
-    const std::int64_t multiplier;  // output channels of each input channel
+    const std::int64_t multiplier;  // output channels of each group
+    /// Of groups of a single input channel there are panels across the groups; else weights are brought into their
+    /// order vector by vector.
+    const bool from_panels;
     const PanelLayout panels;
     const WeightForm weights;
     const bool spreads;  // see VectorBandPlan
@@ -88,10 +106,10 @@ struct ChannelwiseBlocking {
         const auto pixels = double(box[0] * box[1] * box[2]), lines = double(box[0] * box[1]);
         const double blocks = double(ceil_div(shape.depth, block)), lanes = kernels.lanes;
         const PaddedSize padded = padded_size(band_shape, band_box({{0, 0, 0}, box}).size);
+        const double spread = !spreads ? 4 * cost::finish : from_panels ? cost::finish : cost::pad;
         const double run = double(even_tile(box[2], 8)), runs = lines * double(ceil_div(box[2], 8));
         const double vector = runs * (double(shape.depth) * std::max(8.0, run + 1) + blocks * (cost::tile + 2 * run)) +
-                              2 * cost::finish * lanes * pixels +
-                              (spreads ? cost::finish : 4 * cost::finish) * lanes * padded.elements + 300;
+                              2 * cost::finish * lanes * pixels + spread * lanes * padded.elements + 300;
         return {vector * double(ceil_div(rows, kernels.lanes)),
                 lanes * (padded.elements * (spreads && !half ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};
     }
@@ -104,6 +122,8 @@ struct ChannelwiseWorkspace {
     std::ptrdiff_t* offsets;  // of each depth of the block, in the band
     T* sums;                  // a vector of channels for each pixel
     T* rows;                  // the same as rows of pixels, or null
+    T* weights;               // a vector of channels for each depth; or null
+    std::int32_t* places;     // among a pixel's channels, of each input channel of all lanes' groups; or null
 
     ChannelwiseWorkspace(const ChannelwiseBlocking<T>& blocking, Carver& carver)
         : vectors(blocking.bringing, 1, carver) {
@@ -112,9 +132,17 @@ struct ChannelwiseWorkspace {
         offsets = carver.take<std::ptrdiff_t>(std::size_t(blocking.block));
         sums = carver.take<T>(lanes * pixels);
         rows = blocking.y_in_rows ? nullptr : carver.take<T>(lanes * pixels);
+        const auto channels = std::size_t(blocking.shape.in_channels);
+        weights = blocking.from_panels ? nullptr : carver.take<T>(lanes * std::size_t(blocking.shape.depth));
+        places = blocking.from_panels ? nullptr : carver.take<std::int32_t>(lanes * channels);
     }
 
-    void prepare(const ChannelwiseBlocking<T>&) const {}
+    void prepare(const ChannelwiseBlocking<T>& blocking) const {
+        const std::int64_t lanes = blocking.kernels.lanes, channels = blocking.shape.in_channels;
+        for (std::int64_t i = 0; places && i < channels * lanes; ++i) {
+            places[i] = std::int32_t(i % lanes / blocking.multiplier * channels + i / lanes);
+        }
+    }
 };
 
 }  // namespace flatconv

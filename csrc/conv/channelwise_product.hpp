@@ -1,5 +1,5 @@
-// One task of the convolution of groups of a single input channel: a box of output pixels, for some output channels,
-// with lanes across these.
+// One task of the convolution of groups of one or a few input channels: a box of output pixels, for some output
+// channels of all groups, with lanes across these.
 #ifndef FLATCONV_CONV_CHANNELWISE_PRODUCT_HPP
 #define FLATCONV_CONV_CHANNELWISE_PRODUCT_HPP
 
@@ -33,8 +33,8 @@ class ChannelwiseTask {
         for (std::int64_t row = 0; row < task_.rows; row += kernels_.lanes) {
             if (++vectors % blocking_.vectors_per_poll == 0 && cancellation.poll()) return;
             const std::int64_t channels = std::min<std::int64_t>(kernels_.lanes, task_.rows - row);
-            const auto channel_of = [&](std::int64_t c) { return input_channel(task_.first_row + row + c); };
-            band.bring(channels, blocking_.multiplier == 1, channel_of, workspace_.vectors.bands);
+            bring_pixels(band, task_.first_row + row, channels);
+            if (!blocking_.from_panels) bring_weights(task_.first_row + row, channels);
             for (std::int64_t depth = 0; depth < shape_.depth; depth += blocking_.block) {
                 const std::int64_t length = std::min(blocking_.block, shape_.depth - depth);
                 if (!one_block) place_taps(depth, length);
@@ -46,17 +46,32 @@ class ChannelwiseTask {
     }
 
   private:
-    const std::byte* input_channel(std::int64_t output_channel) const {
+    /// The channels of x that the output channels from `first` on read: each its own, or those of whole groups.
+    void bring_pixels(const VectorBand<T>& band, std::int64_t first, std::int64_t channels) const {
         const ByteStrides& strides = arrays_.x.byte_strides;
-        return static_cast<const std::byte*>(arrays_.x.data) + task_.image * strides[0] +
-               output_channel / blocking_.multiplier * strides[1];
+        const auto* const image = static_cast<const std::byte*>(arrays_.x.data) + task_.image * strides[0];
+        const std::int64_t inner = shape_.in_channels, outer = blocking_.multiplier;
+        if (inner == 1) {
+            const auto channel_of = [&](std::int64_t c) { return image + (first + c) / outer * strides[1]; };
+            return band.bring(channels, outer == 1, channel_of, workspace_.vectors.bands);
+        }
+        const auto channel_of = [&](std::int64_t c) { return image + (first / outer * inner + c) * strides[1]; };
+        band.bring(channels / outer * inner, true, channel_of, workspace_.vectors.bands);
+    }
+
+    void bring_weights(std::int64_t first, std::int64_t channels) const {
+        const std::int64_t lanes = kernels_.lanes;
+        if (channels < lanes) std::fill_n(workspace_.weights, lanes * shape_.depth, T(0));
+        const auto [rows, stride] = operands_.weights;
+        kernels_.transpose({rows + first * stride, stride, channels, shape_.depth, workspace_.weights,
+                            std::ptrdiff_t(lanes), nullptr});
     }
 
     /// Where the first position of each depth lies.
     void place_taps(std::int64_t depth, std::int64_t length) const {
         const auto [kernel_d, kernel_h, kernel_w] = shape_.kernel;
         for (std::int64_t i = 0; i < length; ++i) {
-            const std::int64_t tap = depth + i, kw = tap % kernel_w, kh = tap / kernel_w % kernel_h;
+            const std::int64_t tap = (depth + i) % shape_.taps, kw = tap % kernel_w, kh = tap / kernel_w % kernel_h;
             workspace_.offsets[i] =
                 std::ptrdiff_t(blocking_.bringing.layout.tap_at(tap / (kernel_w * kernel_h), kh, kw) * kernels_.lanes);
         }
@@ -72,9 +87,12 @@ class ChannelwiseTask {
         plane.offsets = workspace_.offsets;
         plane.depth = length;
         plane.kernel_columns = blocking_.kernel_columns();
-        plane.weights =
-            operands_.panels + blocking_.panels.at(0, panel) + depth * width + channel % blocking_.panels.width;
-        plane.weights_stride = std::ptrdiff_t(width);
+        plane.weights = blocking_.from_panels ? operands_.panels + blocking_.panels.at(0, panel) + depth * width +
+                                                    channel % blocking_.panels.width
+                                              : workspace_.weights;
+        plane.weights_stride = std::ptrdiff_t(blocking_.from_panels ? width : lanes);
+        plane.taps = shape_.taps;
+        plane.places = workspace_.places;
         plane.rows = task_.box.size[1];
         plane.cols = task_.box.size[2];
         plane.accumulate = depth > 0;

@@ -76,8 +76,8 @@ struct PixelSpread {
     const ptrdiff_t* targets;
 };
 
-/// Rows of pixels, each a vector of channels that are convolved each for itself. In the band a position is such a
-/// vector, and so is a pixel in `sums`, whose rows follow each other.
+/// Rows of pixels, each a vector of channels that are convolved each for itself, or in groups. In the band a position
+/// is such a vector, and so is a pixel in `sums`, whose rows follow each other.
 template <typename T>
 struct ChannelwisePlane {
     const T* band;
@@ -90,6 +90,10 @@ struct ChannelwisePlane {
     int64_t rows, cols;
     T* sums;
     bool accumulate;  // they hold the sums of the earlier depth blocks
+    /// Where channels are convolved in groups, the depths of each of a group's channels, and, channel by channel, the
+    /// lane of a position that each lane of the sums reads; else null.
+    int64_t taps = 0;
+    const int32_t* places = nullptr;
 };
 
 /// Some neighbouring columns of the output, all channels of each pixel, convolved each for itself: the channels of a

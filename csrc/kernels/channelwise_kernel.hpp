@@ -1,5 +1,5 @@
-// The kernels for groups of a single input channel, with lanes across the channels: the convolution, and the way of the
-// pixels into the order that it reads. kernels.hpp brings them into every kernels_<isa>.cpp.
+// The kernels for groups of one or a few input channels, with lanes across the channels: the convolution, and the way
+// of the pixels into the order that it reads. kernels.hpp brings them into every kernels_<isa>.cpp.
 #ifndef FLATCONV_KERNELS_CHANNELWISE_KERNEL_HPP
 #define FLATCONV_KERNELS_CHANNELWISE_KERNEL_HPP
 
@@ -14,7 +14,23 @@ struct AnyTaps {};
 /// Rows of `Columns` elements that read neighbouring positions, for pixels that lie `Step` positions apart: a position
 /// is loaded once for all elements that read it.
 template <int Columns, int Step>
-struct RowsOfTaps {};
+struct RowsOfTaps {
+    template <typename Isa>
+    FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* position) const {
+        return Isa::load(position);
+    }
+};
+
+/// The same where each lane takes another one of the position.
+template <typename Isa, int Columns, int Step>
+struct PickedRowsOfTaps {
+    typename Isa::Places places;
+
+    template <typename>
+    FLATCONV_INLINE typename Isa::Vector load(const typename Isa::Scalar* position) const {
+        return Isa::pick(Isa::load(position), places);
+    }
+};
 
 template <typename Isa, int Pixels>
 FLATCONV_INLINE void add_taps(AnyTaps, const ChannelwisePlane<typename Isa::Scalar>& plane,
@@ -43,19 +59,20 @@ FLATCONV_INLINE void add_taps(AnyTaps, const ChannelwisePlane<typename Isa::Scal
     }
 }
 
-template <typename Isa, int Pixels, int Columns, int Step>
-FLATCONV_INLINE void add_taps(RowsOfTaps<Columns, Step>, const ChannelwisePlane<typename Isa::Scalar>& plane,
-                              const typename Isa::Scalar* first, typename Isa::Vector (&acc)[Pixels]) {
+template <typename Isa, int Columns, int Step, typename Taps, int Pixels>
+FLATCONV_INLINE void add_rows_of_taps(const Taps& taps, const ChannelwisePlane<typename Isa::Scalar>& plane,
+                                      int64_t depth, int64_t end, const typename Isa::Scalar* first,
+                                      typename Isa::Vector (&acc)[Pixels]) {
     using Scalar = typename Isa::Scalar;
     using Vector = typename Isa::Vector;
-    const Scalar* weights = plane.weights;
-    for (int64_t d = 0; d < plane.depth; d += Columns) {
+    const Scalar* weights = plane.weights + depth * plane.weights_stride;
+    for (int64_t d = depth; d < end; d += Columns) {
         const Scalar* const row = first + plane.offsets[d];
         Vector weight[Columns];
         unroll<Columns>([&](auto k) { weight[k.value] = Isa::load(weights + k.value * plane.weights_stride); });
         weights += Columns * plane.weights_stride;
         unroll<(Pixels - 1) * Step + Columns>([&](auto i) {
-            const Vector pixel = Isa::load(row + i.value * Isa::lanes);
+            const Vector pixel = taps.template load<Isa>(row + i.value * Isa::lanes);
             unroll<Columns>([&](auto k) {
                 constexpr int distance = decltype(i)::value - decltype(k)::value, p = distance / Step;
                 if constexpr (distance >= 0 && distance % Step == 0 && p < Pixels) {
@@ -63,6 +80,23 @@ FLATCONV_INLINE void add_taps(RowsOfTaps<Columns, Step>, const ChannelwisePlane<
                 }
             });
         });
+    }
+}
+
+template <typename Isa, int Pixels, int Columns, int Step>
+FLATCONV_INLINE void add_taps(RowsOfTaps<Columns, Step> taps, const ChannelwisePlane<typename Isa::Scalar>& plane,
+                              const typename Isa::Scalar* first, typename Isa::Vector (&acc)[Pixels]) {
+    add_rows_of_taps<Isa, Columns, Step>(taps, plane, 0, plane.depth, first, acc);
+}
+
+template <typename Isa, int Pixels, int Columns, int Step>
+FLATCONV_INLINE void add_taps(PickedRowsOfTaps<Isa, Columns, Step> taps,
+                              const ChannelwisePlane<typename Isa::Scalar>& plane, const typename Isa::Scalar* first,
+                              typename Isa::Vector (&acc)[Pixels]) {
+    const int32_t* places = plane.places;
+    for (int64_t d = 0; d < plane.depth; d += plane.taps, places += Isa::lanes) {
+        taps.places = Isa::load_places(places);
+        add_rows_of_taps<Isa, Columns, Step>(taps, plane, d, d + plane.taps, first, acc);
     }
 }
 
@@ -108,6 +142,12 @@ void convolve_plane(const ChannelwisePlane<typename Isa::Scalar>& plane) {
 template <typename Isa, int Step>
 bool convolve_rows_of_taps(const ChannelwisePlane<typename Isa::Scalar>& plane) {
     if (plane.pixel_step != Step) return false;
+    if constexpr (Isa::picks) {
+        if (plane.places) {
+            convolve_plane<Isa, PickedRowsOfTaps<Isa, 3, Step>>(plane);
+            return true;
+        }
+    }
     switch (plane.kernel_columns) {
         case 3: convolve_plane<Isa, RowsOfTaps<3, Step>>(plane); return true;
         case 5: convolve_plane<Isa, RowsOfTaps<5, Step>>(plane); return true;

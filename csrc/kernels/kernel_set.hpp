@@ -211,6 +211,7 @@ struct Kernels {
 
     void (*spread_pixels)(const PixelSpread<T>&);
     void (*convolve_channelwise)(const ChannelwisePlane<T>&);
+    bool picks_channels;  // it has places, for rows of three elements and pixels one or two positions apart
     void (*convolve_columns)(const ChannelColumns<T>&);  // or null
     void (*channelwise_gradient)(const ChannelwiseGradient<T>&);
 

@@ -14,6 +14,7 @@
 //     align<n>(a, b)                                a[n] … b[n - 1], 0 < n < lanes
 //     using Lanes; between(begin, end)              0 <= begin, end <= lanes; none where begin >= end
 //     load_masked(const Scalar*, Lanes)             zeros in all other lanes; where masks_loads
+//     using Places; load_places(const int32_t*), pick(v, places)     lanes in another order; where picks
 //     sub(a, b), mul(a, b), div(a, b)
 //     select_less(a, b, x, y)                       x where a < b, else y, also where either is a NaN
 //     stream(Scalar*, Vector), finish_streams()     past the caches, to a line; where a vector is one
@@ -105,6 +106,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     }
     kernels.spread_pixels = spread_pixels<Isa>;
     kernels.convolve_channelwise = convolve_channelwise<Isa>;
+    kernels.picks_channels = Isa::picks;
     kernels.channelwise_gradient = channelwise_gradient<Isa>;
     kernels.chain_panels = chain_panels<Isa>;
     kernels.chain_rows = chain_rows<Isa>;

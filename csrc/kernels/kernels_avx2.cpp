@@ -76,6 +76,13 @@ struct Avx2Float {
     static FLATCONV_INLINE Lanes between(int begin, int end) { return _mm256_andnot_si256(first(begin), first(end)); }
     static FLATCONV_INLINE Vector load_masked(const float* p, Lanes some) { return _mm256_maskload_ps(p, some); }
 
+    using Places = __m256i;
+    static constexpr bool picks = true;
+    static FLATCONV_INLINE Places load_places(const int32_t* p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+    static FLATCONV_INLINE Vector pick(Vector v, Places places) { return _mm256_permutevar8x32_ps(v, places); }
+
     static constexpr bool masks_halves = false;
     static FLATCONV_INLINE __m128i load_halves(const void* p) {
         return _mm_loadu_si128(static_cast<const __m128i*>(p));
@@ -156,6 +163,7 @@ struct Avx2Double {
     static constexpr bool masks_loads = true;
     static FLATCONV_INLINE Lanes between(int begin, int end) { return _mm256_andnot_si256(first(begin), first(end)); }
     static FLATCONV_INLINE Vector load_masked(const double* p, Lanes some) { return _mm256_maskload_pd(p, some); }
+    static constexpr bool picks = false;
 };
 
 // Two numbers of 16 bits in a word. Their products take a register before they are added, so there is a row less.

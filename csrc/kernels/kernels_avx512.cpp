@@ -84,6 +84,13 @@ struct Avx512Float {
     static FLATCONV_INLINE Lanes between(int begin, int end) { return Lanes(first(end) & ~first(begin)); }
     static FLATCONV_INLINE Vector load_masked(const float* p, Lanes some) { return _mm512_maskz_loadu_ps(some, p); }
 
+    using Places = __m512i;
+    static constexpr bool picks = true;
+    static FLATCONV_INLINE Places load_places(const int32_t* p) { return _mm512_loadu_si512(p); }
+    static FLATCONV_INLINE Vector pick(Vector v, Places places) {
+        return _mm512_maskz_permutexvar_ps(0xFFFF, places, v);
+    }
+
     static constexpr bool masks_halves = true;
     static FLATCONV_INLINE Vector widened(Float16, __m256i halves) { return _mm512_maskz_cvtph_ps(0xFFFF, halves); }
     static FLATCONV_INLINE __m256i narrowed(Float16, Vector v) {
@@ -204,6 +211,7 @@ struct Avx512Double {
     static constexpr bool masks_loads = true;
     static FLATCONV_INLINE Lanes between(int begin, int end) { return Lanes(first(end) & ~first(begin)); }
     static FLATCONV_INLINE Vector load_masked(const double* p, Lanes some) { return _mm512_maskz_loadu_pd(some, p); }
+    static constexpr bool picks = false;
 };
 
 // Two numbers of 16 bits in a word. Their products take a register before they are added, so there is a row less.

@@ -53,7 +53,7 @@ struct NeonFloat {
     }
 
     using Lanes = LaneRange;
-    static constexpr bool masks_loads = false;
+    static constexpr bool masks_loads = false, picks = false;
     static FLATCONV_INLINE Lanes between(int begin, int end) { return {begin, end}; }
 
     static constexpr bool masks_halves = false;
@@ -118,7 +118,7 @@ struct NeonDouble {
     static FLATCONV_INLINE void store_first(double* p, Vector v, int) { vst1q_lane_f64(p, v, 0); }
 
     using Lanes = LaneRange;
-    static constexpr bool masks_loads = false;
+    static constexpr bool masks_loads = false, picks = false;
     static FLATCONV_INLINE Lanes between(int begin, int end) { return {begin, end}; }
 };
 

@@ -21,6 +21,7 @@ struct Portable {
     static constexpr int lanes = 16 / int(sizeof(T)), tile_rows = 4, tile_vectors = 2, chains = 8;
     static constexpr int panel_vectors = 2, panel_rows[panel_vectors] = {6, 4}, direct_vectors = 2,
                          channelwise_pixels = 2, image_vectors = 0, group = 2, block_lanes = lanes;
+    static constexpr bool picks = false;
     struct Vector {
         T lane[lanes];
     };

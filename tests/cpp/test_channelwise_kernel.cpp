@@ -35,16 +35,25 @@ TEST_CASE_TEMPLATE("convolve_channelwise computes every width to the bit and wri
                         offsets.push_back((d / columns * width + d % columns) * lanes);
                     }
                     const auto before = random_numbers<T>(std::size_t((rows * cols + 1) * lanes), 3);
-                    for (const bool neighbours : {false, true}) {
+                    // For each kernel row as another channel: any lane may be read.
+                    std::vector<std::int32_t> places;
+                    for (std::int64_t i = 0; i < kernel_rows * lanes; ++i) {
+                        places.push_back(std::int32_t((i * 5 + i / lanes) % lanes));
+                    }
+                    const bool can_pick = kernels.picks_channels && columns == 3 && step <= 2;
+                    for (const auto& [neighbours, picks] : {std::pair(false, false), {true, false}, {true, true}}) {
+                        if (picks && !can_pick) continue;
                         for (const bool accumulate : {false, true}) {
                             std::vector<T> sums = before, expected = before;
                             for (std::int64_t i = 0; i < rows * cols * lanes; ++i) {
                                 const std::int64_t lane = i % lanes, c = i / lanes % cols, r = i / lanes / cols;
                                 T sum = 0;
                                 for (std::int64_t d = 0; d < depth; ++d) {
+                                    const std::int64_t from =
+                                        picks ? places[std::size_t(d / columns * lanes + lane)] : lane;
                                     sum = std::fma(
                                         weights[d * lanes + lane],
-                                        band[(r * width + c * step) * lanes + offsets[std::size_t(d)] + lane], sum);
+                                        band[(r * width + c * step) * lanes + offsets[std::size_t(d)] + from], sum);
                                 }
                                 T& at = expected[std::size_t(i)];
                                 at = accumulate ? at + sum : sum;
@@ -62,11 +71,14 @@ TEST_CASE_TEMPLATE("convolve_channelwise computes every width to the bit and wri
                             plane.cols = cols;
                             plane.sums = sums.data();
                             plane.accumulate = accumulate;
+                            plane.taps = columns;
+                            plane.places = picks ? places.data() : nullptr;
                             kernels.convolve_channelwise(plane);
                             CAPTURE(columns);
                             CAPTURE(step);
                             CAPTURE(cols);
-                            CAPTURE(neighbours);
+                            CAPTURE(plane.kernel_columns);
+                            CAPTURE(plane.places);
                             CAPTURE(accumulate);
                             REQUIRE(same_bits(sums, expected));
                         }
