@@ -6,6 +6,7 @@
 
 namespace flatconv {
 
+inline constexpr std::int64_t first_level_cache = 32 << 10;  // bytes
 inline constexpr std::int64_t second_level_cache = 1 << 20;  // bytes
 
 }  // namespace flatconv

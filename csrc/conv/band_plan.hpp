@@ -89,8 +89,8 @@ inline double tile_depth(double rows, double vectors) {
     return std::max({rows * vectors, 4.0, 1.5 * vectors + 0.5 * rows});
 }
 
-/// The same of vectors that are neighbours in a panel, which each tile reads from the second-level cache.
-inline double panel_depth(double rows, double vectors) { return std::max(rows * vectors, rows + 3.6 * vectors); }
+/// The same of vectors that are neighbours in a panel, if each tile reads that from the second-level cache.
+inline double far_panel_depth(double rows, double vectors) { return std::max(rows * vectors, rows + 3.6 * vectors); }
 
 /// Some of all the weights, on their way to the multipliers.
 inline double weights(double elements, double all_bytes) {

@@ -94,8 +94,10 @@ struct ChannelBlocking {
     TileDepth tile_depth(double counted, double neighbours, std::int64_t vectors) const {
         // Those meet the same lines of the cache.
         const double reach = (neighbours - 1) * double(shape.dilation[2]) * double(sizeof(T)) / double(cache_line);
-        return {kernels.panel_rows[vectors - 1], double(vectors), counted * double(shape.in_channels),
-                double(ceil_div(shape.depth, block)), std::min(1.0, (1 + reach) / neighbours)};
+        const double panel = double(std::min(shape.depth, block) * vectors * kernels.lanes) * double(sizeof(T));
+        return {kernels.panel_rows[vectors - 1],        double(vectors),
+                counted * double(shape.in_channels),    double(ceil_div(shape.depth, block)),
+                panel <= double(first_level_cache / 2), std::min(1.0, (1 + reach) / neighbours)};
     }
     TileDepth tile_depth(const TapBox& part, std::int64_t vectors) const {
         return tile_depth(double(part.count()), double(shape.kernel[2]), vectors);

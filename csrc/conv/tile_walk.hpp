@@ -25,10 +25,11 @@ struct TileDepth {
     double vectors;
     double depth;
     double blocks;   // of depth
+    bool near;       // the panel, in the first-level cache
     double fetches;  // lines of the cache for each pixel and depth, where tiles go across the rows of pixels
 
     double cycles(double rows, bool across) const {
-        double cycles = cost::panel_depth(rows, vectors);
+        double cycles = near ? cost::tile_depth(rows, vectors) : cost::far_panel_depth(rows, vectors);
         if (across) cycles = std::max(cycles, cost::across + cost::fetch * rows * fetches);
         return depth * cycles + blocks * (cost::tile + cost::store * rows * vectors);
     }
