@@ -240,12 +240,32 @@ def test_empty_and_trivial():
     assert y.tolist() == [[[8] * 3, [5] * 3]]
 
 
-def test_out_may_overlap_x(rng):
-    x, weight = numbers(rng, np.uint8, (1, 4, 30)), numbers(rng, np.int8, (4, 4, 3))
-    expected = qlinear_conv(x, 1, 0, weight, 1, 0, 64, 0, padding=1)
-    out = qlinear_conv(x, 1, 0, weight, 1, 0, 64, 0, padding=1, out=x)
-    assert out is x
-    np.testing.assert_array_equal(x, expected)
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("zero_points", ["one", "each"])
+@pytest.mark.parametrize("name", ["x", "weight", "weight_scale", "weight_zero_point", "bias"])
+@pytest.mark.parametrize("function", [conv_integer, qlinear_conv])
+def test_out_may_overlap_any_array(rng, function, name, zero_points, groups):
+    call = {
+        "x": numbers(rng, np.uint8, (1, 8, 60, 60)),
+        "weight": numbers(rng, np.int8, (8, 8 // groups, 3, 3)),
+        "weight_zero_point": rng.integers(-128, 128, 8, np.int32) if zero_points == "each" else 0,
+    }
+    if function is qlinear_conv:
+        call |= {"x_scale": 0.1, "x_zero_point": 3, "y_scale": 1.0, "y_zero_point": 0}
+        call |= {"weight_scale": np.linspace(0.001, 0.01, 8, dtype=np.float32)}
+        call |= {"bias": rng.integers(-5000, 5000, 8, np.int32)}
+    if not isinstance(call.get(name), np.ndarray):
+        pytest.skip("no array of this call")
+    expected = function(**call, groups=groups, padding=1)
+    for end in ("first", "last"):
+        memory = np.zeros(expected.nbytes, np.uint8)
+        given = call[name]
+        part = memory[: given.nbytes] if end == "first" else memory[memory.size - given.nbytes :]
+        part[:] = given.reshape(-1).view(np.uint8)
+        overlapping = call | {name: part.view(given.dtype).reshape(given.shape)}
+        out = memory.view(expected.dtype).reshape(expected.shape)
+        assert function(**overlapping, groups=groups, padding=1, out=out) is out
+        np.testing.assert_array_equal(out, expected)
 
 
 def test_a_workspace_limit_is_kept_and_changes_nothing(rng):

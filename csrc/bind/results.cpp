@@ -46,7 +46,7 @@ Result::Result(const py::object& out, const py::dtype& dtype, const std::vector<
     auto target = out.cast<py::array>();
     check_out(target, dtype, shape);
     for (const py::object* operand : operands) {
-        if (operand->is_none() || !may_overlap(target, operand->cast<py::array>())) continue;
+        if (!py::isinstance<py::array>(*operand) || !may_overlap(target, operand->cast<py::array>())) continue;
         target_ = target;
         array_ = make_array(dtype, shape);
         return;

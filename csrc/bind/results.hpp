@@ -13,7 +13,8 @@ namespace flatconv::bind {
 class Result {
   public:
     /// Allocates the result, or checks `out` (an array, or None). Raises ValueError, before anything is written, for an
-    /// `out` of another shape or dtype, a read-only one, or one with elements that share memory.
+    /// `out` of another shape or dtype, a read-only one, or one with elements that share memory. Operands that are no
+    /// arrays have no memory to share.
     Result(const py::object& out, const py::dtype& dtype, const std::vector<py::ssize_t>& shape,
            std::initializer_list<const py::object*> operands);
 
