@@ -86,6 +86,10 @@ def test_bad_values(case):
     check(ValueError, fragments, changes)
 
 
+def test_a_slope_beyond_float64():
+    check(OverflowError, ["activation leaky_relu: slope = 1000"], {"activation": ("leaky_relu", 10**400)})
+
+
 BAD_TYPES = {
     "channels_last 1": ({"channels_last": 1}, ["channels_last", "True or False", "1"]),
     "channels_last 0": ({"channels_last": 0}, ["channels_last", "0"]),

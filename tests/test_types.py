@@ -105,6 +105,36 @@ def test_what_is_no_number(function, name, dtype):
         call(function, "f4", **{name: changed})
 
 
+def test_what_cannot_be_made_into_an_array():
+    torch, sparse, ml_dtypes = map(pytest.importorskip, ("torch", "scipy.sparse", "ml_dtypes"))
+    kernel = np.ones((3, 3), np.float32)
+    for exception, x, message in (
+        (TypeError, torch.ones(8, 8, requires_grad=True), "x cannot be made into an array: .*grad"),
+        (TypeError, torch.ones(8, 8, dtype=torch.bfloat16), "x cannot be made into an array: .*BFloat16"),
+        (TypeError, sparse.csr_array(np.eye(8)), r"x must be an array, got csr_array: pass x\.toarray\(\)$"),
+        (TypeError, object(), "x must be an array, got object$"),
+        (TypeError, np.ones((8, 8), ml_dtypes.float8_e4m3fn), "dtype float8_e4m3fn, which is not supported; convert"),
+        (OverflowError, 2**64, "x = 18446744073709551616 does not fit in 64 bits"),
+    ):
+        with pytest.raises(exception, match=message):
+            flatconv.conv2d(x, kernel)
+
+
+def test_arrays_of_other_libraries_by_dlpack():
+    class Foreign:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **options):
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    x, weight = np.arange(30.0).reshape(5, 6), np.ones((2, 2))
+    oracles.assert_same_bits(flatconv.conv2d(Foreign(x), Foreign(weight)), flatconv.conv2d(x, weight))
+
+
 @pytest.mark.parametrize(("function", "name"), ARRAYS)
 def test_masked_arrays(function, name):
     masked = np.ma.masked_less(np.ones(shape_of(function, name), np.float32), 0)

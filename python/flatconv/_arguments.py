@@ -155,7 +155,10 @@ def activation_of(value: Any) -> tuple[Any, ...] | None:
     for parameter, number in zip(expected, parameters, strict=True):
         if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)):
             raise TypeError(f"activation {name}: {parameter} must be a number, got {number!r}")
-        numbers.append(float(number))
+        try:
+            numbers.append(float(number))
+        except OverflowError:
+            raise OverflowError(f"activation {name}: {parameter} = {number} does not fit in float64") from None
     if name == "clip" and not numbers[0] <= numbers[1]:
         raise ValueError(f"activation clip: low must be at most high, got {value!r}")
     if name == "leaky_relu" and not math.isfinite(numbers[0]):

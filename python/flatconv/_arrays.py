@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -25,15 +25,16 @@ def numeric(name: str, value: Any) -> NDArray[Any]:
     if value is None:
         raise TypeError(f"{name} must be an array, got None")
     if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
-        _refuse_mask(name, value)
+        _refuse_mask(name, value, f"{name}.filled(0) or {name}.data")
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} cannot be made into an array: {error}") from None
+        if _is_opaque(array, value) and hasattr(value, "__dlpack__"):
+            array = np.from_dlpack(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name} cannot be made into an array: {error}") from None
     if array.dtype.kind not in _NUMBERS and not is_bfloat16(array.dtype):
-        raise TypeError(
-            f"{name} has dtype {array.dtype}, which does not hold numbers; convert it, e.g. {name}.astype(np.float32)"
-        )
+        _refuse_dtype(name, array, value)
     return array
 
 
@@ -46,6 +47,26 @@ def native(name: str, value: Any) -> NDArray[Any]:
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     """Whether it is the bfloat16 of ml_dtypes, which need not be installed: NumPy itself knows of no such type."""
     return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+def _is_opaque(array: NDArray[Any], value: Any) -> bool:
+    """Whether NumPy found nothing in a value but the value itself."""
+    return array.dtype == object and array.ndim == 0 and not isinstance(value, np.ndarray)
+
+
+def _refuse_dtype(name: str, array: NDArray[Any], value: Any) -> NoReturn:
+    """Raise the error for an array of anything but numbers."""
+    if array.dtype == object:
+        for item in array.flat:
+            if isinstance(item, int) and not -(2**63) <= item < 2**64:
+                raise OverflowError(f"{name} = {item} does not fit in 64 bits")
+    if _is_opaque(array, value):
+        advice = f": pass {name}.toarray()" if hasattr(value, "toarray") else ""
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}{advice}")
+    # The types that packages add to NumPy's are void to it, and numbers all the same.
+    added = array.dtype.kind == "V" and array.dtype.type is not np.void
+    reason = "is not supported" if added else "does not hold numbers"
+    raise TypeError(f"{name} has dtype {array.dtype}, which {reason}; convert it, e.g. {name}.astype(np.float32)")
 
 
 def promoted(needed: int, /, **operands: Any) -> list[Any]:
@@ -73,7 +94,7 @@ def check_out(out: Any, dtype: np.dtype[Any]) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray, got {type(out).__name__}")
     if type(out) is not np.ndarray:
-        _refuse_mask("out", out)
+        _refuse_mask("out", out, "out.data")
     if out.dtype != dtype:
         raise ValueError(f"out must have the dtype of the result, {dtype}, got {out.dtype}")
     if not out.flags.writeable:
@@ -109,9 +130,9 @@ def overlaps_itself(array: NDArray[Any]) -> bool:
     return False
 
 
-def _refuse_mask(name: str, array: NDArray[Any]) -> None:
+def _refuse_mask(name: str, array: NDArray[Any], advice: str) -> None:
     if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, and its mask would be lost; pass {name}.filled(0) or {name}.data")
+        raise TypeError(f"{name} is a masked array, and its mask would be lost; pass {advice}")
 
 
 def _unsupported(dtypes: dict[str, np.dtype[Any]], dtype: np.dtype[Any]) -> str:
