@@ -1,5 +1,8 @@
 """Wrong arguments of pack and of packed layers: the right exception, the argument and the value named."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from flatconv import pack
@@ -175,6 +178,23 @@ def test_errors_leave_the_layer_working():
             with pytest.raises(exception):
                 layer(**{"x": ones(2, 4, 8, 8)} | changes)
     assert np.array_equal(layer(ones(2, 4, 8, 8)), np.full((2, 6, 6, 6), 18))
+
+
+def test_a_layer_takes_no_plain_image():
+    for name in ("first", "last"):
+        with pytest.raises(ValueError, match=r"\(C, H, W\) with weight \(out, in, kh, kw\)\. For one channel"):
+            LAYERS[name]()(ones(8, 8))
+
+
+def test_a_layer_does_not_change():
+    layer = LAYERS["first"]()
+    for name in ("weight_shape", "dtype"):
+        with pytest.raises(AttributeError):
+            setattr(layer, name, None)
+    assert copy.copy(layer) is layer
+    assert copy.deepcopy([layer]) == [layer]
+    with pytest.raises(TypeError, match=r"a PackedConv cannot be pickled.*pack them again"):
+        pickle.dumps(layer)
 
 
 def test_what_a_layer_says_of_itself():

@@ -1,5 +1,6 @@
 // Convolutions of bytes: checks, the plan, the public entries.
 #include <cmath>
+#include <cstdio>
 #include <string>
 
 #include "conv/byte_conv.hpp"
@@ -34,7 +35,9 @@ bool is_scale(float value) { return value > 0 && std::isfinite(value); }
 
 Status check_scale(const std::string& name, float value) {
     if (is_scale(value)) return {};
-    return invalid(name + " must be a positive number, got " + std::to_string(value));
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", double(value));
+    return invalid(name + " must be a positive number, got " + text);
 }
 
 std::string element_of(const char* name, std::int64_t index) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ _INT32 = np.dtype(np.int32)
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 _WITHIN_INT32 = frozenset(np.dtype(each) for each in (np.int8, np.uint8, np.int16, np.uint16, np.int32))
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
 
 def conv_integer(
@@ -240,7 +242,8 @@ def _convolve(
     if channels_last is not False:
         channels_last = flag("channels_last", channels_last)
     if weight.ndim != rank + 2 or not rank < x.ndim <= rank + 2:
-        check_ranks(rank, x.shape, weight.shape)
+        seeming_plain = x.ndim == weight.ndim <= 2
+        check_ranks(weight.ndim if seeming_plain else rank, x.shape, weight.shape, plain_too=False)
     check_channels(rank, x.shape, weight.shape, groups, channels_last=channels_last)
     channels = weight.shape[0]
     x_zero_point = _scalar_zero_point("x_zero_point", x_zero_point)
@@ -314,17 +317,24 @@ def _zero_points(name: str, value: Any, channels: int) -> int | NDArray[np.int32
 
 def _scales(name: str, value: Any, channels: int) -> float | NDArray[np.float32]:
     number = _plain_float(value)
-    return _for_channels(name, _floats(name, value), channels, scalar=True) if number is None else number
+    return (
+        _for_channels(name, _floats(name, value), channels, scalar=True) if number is None else _positive(name, number)
+    )
 
 
 def _floats(name: str, value: Any) -> NDArray[np.float32]:
     if type(value) is _ndarray and value.dtype is FLOAT32:
         return value
+    array = _reals(name, value)
+    with np.errstate(over="ignore"):  # the core refuses an infinite scale
+        return array.astype(np.float32, copy=False)
+
+
+def _reals(name: str, value: Any) -> NDArray[Any]:
     array = numeric(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
-    with np.errstate(over="ignore"):  # the core refuses an infinite scale
-        return array.astype(np.float32, copy=False)
+    return array
 
 
 def _for_channels(name: str, array: NDArray[Any], channels: int, scalar: bool) -> Any:
@@ -354,7 +364,19 @@ def _scalar_zero_point(name: str, value: Any) -> int:
 
 def _scalar_scale(name: str, value: Any) -> float:
     number = _plain_float(value)
-    return float(_single(name, _floats(name, value))) if number is None else number
+    return _positive(name, float(_single(name, _reals(name, value))) if number is None else number)
+
+
+def _positive(name: str, number: float) -> float:
+    """`number` if float32 holds it, rounded, as a scale: the core sees but zero or infinity where it does not."""
+    if _FLOAT32_TINY <= number <= _FLOAT32_MAX:
+        return number
+    with np.errstate(all="ignore"):
+        rounded = float(np.float32(number))
+    if 0 < rounded < math.inf:
+        return rounded
+    reason = f", which float32 rounds to {rounded:g}" if 0 < number < math.inf else ""
+    raise ValueError(f"{name} must be a positive number, got {number:g}{reason}")
 
 
 def _type_of_y(x: Any, y_zero_point: Any) -> np.dtype[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -166,14 +166,24 @@ class PackedConv:
     ) -> None:
         self._layer = layer
         self._run = layer.run
-        self.weight_shape = weight_shape
-        self.dtype = dtype
+        self._weight_shape = weight_shape
+        self._dtype = dtype
         self._groups = groups
         self._transposed = transposed
         self._rank = len(weight_shape) - 2
         self._channels = weight_shape[0] if transposed else weight_shape[1] * groups
         self._channels_last = channels_last
         self._channel_axis = -1 if channels_last else -self._rank - 1
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """The shape of the weights."""
+        return self._weight_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights, of x and of the results."""
+        return self._dtype
 
     def __call__(
         self,
@@ -217,7 +227,7 @@ class PackedConv:
         >>> layer(np.ones((2, 9), np.float32)).shape
         (4, 5)
         """
-        dtype = self.dtype
+        dtype = self._dtype
         image: Any = x
         added: Any = residual
         if type(image) is not _ndarray or image.dtype is not dtype:
@@ -295,6 +305,15 @@ class PackedConv:
         """
         return self._layer.explain(*self._sizes(x_shape), thread_cap(threads))
 
+    def __copy__(self) -> PackedConv:
+        return self  # nothing of it changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackedConv:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PackedConv cannot be pickled: keep the weights, and pack them again where they are loaded")
+
     def __repr__(self) -> str:
         transposed = ", transposed" * self._transposed
         return f"PackedConv(weight_shape={self.weight_shape}, dtype={self.dtype}, groups={self._groups}{transposed})"
@@ -313,9 +332,9 @@ class PackedConv:
         if self._channels_last and rank < len(shape) <= rank + 2:
             raise ValueError(f"{name} = {shape} has {shape[-1]} channels, but the packed weight takes {self._channels}")
         if self._transposed:
-            check_ranks(rank, shape, self.weight_shape, name, weight_axes="(in, out, ")
+            check_ranks(rank, shape, self.weight_shape, name, "(in, out, ", plain_too=False)
             check_transposed_channels(rank, shape, self.weight_shape, self._groups, name)
-        check_ranks(rank, shape, self.weight_shape, name)
+        check_ranks(rank, shape, self.weight_shape, name, plain_too=False)
         check_channels(rank, shape, self.weight_shape, self._groups, name)
 
     def _cast(self, name: str, value: Any) -> NDArray[Any]:

@@ -28,18 +28,25 @@ def check_kernel_rank(kernel: Shape) -> None:
         raise ValueError(f"kernel_size must have 1, 2 or 3 items, got {kernel}")
 
 
-def check_ranks(rank: int, x: Shape, weight: Shape, name: str = "x.shape", weight_axes: str = "(out, in, ") -> None:
-    """Check that x is plain like weight, or has channels like weight, and maybe a batch."""
-    if len(x) == rank and len(weight) == rank:
+def check_ranks(
+    rank: int,
+    x: Shape,
+    weight: Shape,
+    name: str = "x.shape",
+    weight_axes: str = "(out, in, ",
+    *,
+    plain_too: bool = True,
+) -> None:
+    """Check that x has channels like weight, and maybe a batch, or for functions that take such, is plain like it."""
+    if plain_too and len(x) == rank and len(weight) == rank:
         return
     if len(weight) == rank + 2 and rank < len(x) <= rank + 2:
         return
-    plain = f"({', '.join(_LETTERS[-rank:])}) with a weight of {rank} dimensions"
-    message = (
-        f"{name} = {x} and weight.shape = {weight} do not go together: x is {layouts(rank, weight_axes)}, "
-        f"or plain {plain}."
-    )
-    if len(weight) == rank and len(x) == rank + 1:
+    plain = f", or plain ({', '.join(_LETTERS[-rank:])}) with a weight of {rank} dimensions" if plain_too else ""
+    message = f"{name} = {x} and weight.shape = {weight} do not go together: x is {layouts(rank, weight_axes)}{plain}."
+    if len(weight) == rank and len(x) == rank:
+        message += " For one channel, pass x[None] and weight[None, None]."
+    elif len(weight) == rank and len(x) == rank + 1:
         message += " For the same kernel on every channel, pass x[:, None] and weight[None, None]."
     elif len(weight) == rank and len(x) == rank + 2:
         message += " For the same kernel on every channel, pass weight as (channels, 1, ...) and groups=channels."
