@@ -126,6 +126,11 @@ def test_conv_matrix(exception, changes, message):
         conv_matrix(**({"weight": ones(6, 4, 3, 3), "input_shape": (4, 8, 8)} | changes))
 
 
+def test_the_shape_that_was_passed_is_named():
+    with pytest.raises(OverflowError, match=r"input_shape = \(4, 1073741824, 1073741824\) has more elements"):
+        conv_matrix(ones(6, 4, 3, 3), (4, 2**30, 2**30))
+
+
 HUGE_MATRICES = {
     "more pixels than 64 bits": (OverflowError, ones(3, 3), (2**40, 2**40)),
     "more bytes of pixels than 64 bits": (OverflowError, ones(3, 3), (2**31, 2**30)),

@@ -142,6 +142,34 @@ def test_errors(exception, changes, message):
         ConvOperator(**({"weight": np.ones((6, 4, 3, 3)), "input_shape": (4, 8, 8)} | changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_shape": (2**62, 4, 8, 8)}, r"input_shape = \(4611686018427387904, 4, 8, 8\) has more elements"),
+        ({"input_shape": (4, 2**30, 2**30)}, r"input_shape = \(4, 1073741824, 1073741824\) has more elements"),
+        ({"input_shape": (2**50, 4, 8, 8), "padding": 2**10}, r"the output for input_shape = \(1125899906842624, 4, 8"),
+    ],
+)
+def test_sizes_beyond_64_bits(changes, message):
+    with pytest.raises(OverflowError, match=message):
+        ConvOperator(**({"weight": np.ones((6, 4, 3, 3)), "input_shape": (4, 8, 8)} | changes))
+
+
+def test_a_shape_may_be_any_iterable():
+    operator = ConvOperator(np.ones((6, 4, 3, 3)), (size for size in (4, 8, 8)))
+    assert (operator.input_shape, operator.output_shape, operator.shape) == ((4, 8, 8), (6, 6, 6), (216, 256))
+
+
+def test_it_is_listed_before_it_is_imported():
+    run_child(
+        """
+        import flatconv
+        assert "ConvOperator" not in vars(flatconv)
+        assert "ConvOperator" in dir(flatconv) and set(flatconv.__all__) <= set(dir(flatconv))
+        """
+    )
+
+
 def test_without_scipy_it_says_so_and_the_rest_works():
     run_child(
         """

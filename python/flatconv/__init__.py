@@ -54,6 +54,11 @@ if _typing.TYPE_CHECKING:
     from flatconv._operator import ConvOperator as ConvOperator
 
 
+def __dir__() -> list[str]:
+    """With ConvOperator, which is no attribute until it is asked for."""
+    return sorted({*globals(), "ConvOperator"})
+
+
 def __getattr__(name: str) -> _typing.Any:
     """ConvOperator, whose base class SciPy has, when somebody asks for it."""
     if name != "ConvOperator":

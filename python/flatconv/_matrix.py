@@ -102,7 +102,7 @@ def conv_matrix(
     choice("format", format, _FORMATS)
     sparse = None if format == "dense" else _scipy_sparse(format)
     weight = native("weight", weight)
-    kernels, shape, groups = as_batch(weight, input_shape, groups, channels_last)
+    kernels, shape, groups = as_batch(weight, sizes("input_shape", input_shape), groups, channels_last)
     geometry = (kernels.shape[2:], stride, padding, dilation)
     size = _size(kernels, shape, geometry, padding_mode)
 
@@ -133,10 +133,13 @@ def _channels_last(batch: int, channels: int, positions: int) -> NDArray[Any]:
 
 
 def as_batch(
-    weight: NDArray[Any], input_shape: Any, groups: Any, channels_last: Any
+    weight: NDArray[Any], input_shape: tuple[int, ...], groups: Any, channels_last: Any
 ) -> tuple[NDArray[Any], tuple[int, ...], int]:
-    """Weights (C_out, C / groups, *kernel), a shape (N, C, *spatial), and groups, from what `conv_matrix` takes."""
-    shape = sizes("input_shape", input_shape)
+    """Weights (C_out, C / groups, *kernel), a shape (N, C, *spatial), and groups, from what `conv_matrix` takes.
+
+    Sizes are checked before, by `sizes`.
+    """
+    shape = input_shape
     groups = integer("groups", groups)
     plain = weight.ndim == len(shape) <= 3
     rank = weight.ndim if plain else weight.ndim - 2
@@ -146,9 +149,17 @@ def as_batch(
     if plain:
         weight, shape = weight[None, None], (1, *shape)
     check_channels(rank, shape, weight.shape, groups, "input_shape", channels_last=channels_last)
+    # Pixels are numbered, see `_elements`.
+    check_addressable(f"input_shape = {input_shape}", input_shape, max(weight.itemsize, _INDEX.itemsize))
     if channels_last:
         shape = (*shape[: -rank - 1], shape[-1], *shape[-rank - 1 : -1])
     return weight, (1, *shape)[len(shape) - rank - 1 :], groups
+
+
+def check_addressable(what: str, shape: tuple[int, ...], itemsize: int) -> None:
+    """Check that such an array can be addressed. Empty axes count as one: NumPy refuses such arrays as well."""
+    if math.prod(max(size, 1) for size in shape) * itemsize > INT64_MAX:
+        raise OverflowError(f"{what} has more elements than can be addressed")
 
 
 def _size(
@@ -156,9 +167,6 @@ def _size(
 ) -> tuple[int, int]:
     """The matrix's rows and columns."""
     batch, _, *spatial = shape
-    # Pixels are numbered, see `_elements`. The check counts empty axes as one: NumPy refuses such arrays as well.
-    if math.prod(max(size, 1) for size in shape) * _INDEX.itemsize > INT64_MAX:
-        raise OverflowError(f"input_shape = {shape} has more pixels than can be addressed")
     # The region matrix of no channels has all of its rows and takes no memory.
     positions = im2col(np.empty((0, *spatial), np.bool_), *geometry, padding_mode=padding_mode).shape[-2]
     return batch * weight.shape[0] * positions, math.prod(shape)

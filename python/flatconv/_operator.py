@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from flatconv._arguments import amounts, padding_mode_name, per_axis, thread_cap
+from flatconv._arguments import amounts, padding_mode_name, per_axis, sizes, thread_cap
 from flatconv._arrays import promoted
 from flatconv._conv import conv1d, conv2d, conv3d
-from flatconv._matrix import as_batch
+from flatconv._matrix import as_batch, check_addressable
 from flatconv._shapes import spatial_sizes
 from flatconv.grad._call import Geometry, Run, input_gradient
 
@@ -108,7 +108,8 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         threads: int | None = None,
     ) -> None:
         (kernels,) = promoted(1, weight=weight)
-        kernels, shape, groups = as_batch(kernels, input_shape, groups, channels_last)
+        self.input_shape = sizes("input_shape", input_shape)
+        kernels, shape, groups = as_batch(kernels, self.input_shape, groups, channels_last)
         rank = kernels.ndim - 2
         thread_cap(threads)
         self._rank = rank
@@ -126,7 +127,7 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         # A batch of no images has the sizes of any other, and they are checked.
         of_nothing = self._convolved(np.empty((0, *self._x_shape[1:]), kernels.dtype))
         self._y_shape = (self._x_shape[0], *of_nothing.shape[1:])
-        self.input_shape = tuple(map(int, input_shape))
+        check_addressable(f"the output for input_shape = {self.input_shape}", self._y_shape, kernels.itemsize)
         # A plain image has neither batch nor channels, wherever they would be.
         self.output_shape = self._y_shape[rank + 2 - len(self.input_shape) :]
         if len(self.input_shape) == rank:
