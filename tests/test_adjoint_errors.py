@@ -71,6 +71,11 @@ BAD_TRANSPOSED = {
         ["3 input channels", "x has 4", "weight.transpose(1, 0, 2, 3)"],
     ),
     "weight of other channels": ({"weight": ones(5, 3, 3, 3)}, ValueError, ["5 input channels", "(in, out / groups"]),
+    "stride -2, output_size": ({"stride": -2, "output_size": 5}, ValueError, ["stride must be at least 1", "-2"]),
+    "stride 0, output_size": ({"stride": 0, "output_size": 5}, ValueError, ["stride must be at least 1", "0"]),
+    "dilation 0, output_size": ({"dilation": 0, "output_size": 5}, ValueError, ["dilation must be at least 1", "0"]),
+    "empty x, output_size": ({"x": ones(2, 4, 0, 6), "output_size": 5}, ValueError, ["x has height 0"]),
+    "empty kernel, output_size": ({"weight": ones(4, 3, 3, 0), "output_size": 5}, ValueError, ["kernel", "width"]),
     "kernel of height 0": ({"weight": ones(4, 3, 0, 3)}, ValueError, ["kernel", "height", "0"]),
     "x of height 0": ({"x": ones(2, 4, 0, 6)}, ValueError, ["x has height 0"]),
     "unknown rule": ({"padding": "sam"}, ValueError, ["padding", "same_lower", "'sam'"]),
@@ -118,6 +123,13 @@ def test_input_gradients(case):
     changes, exception, fragments = BAD_INPUT_GRADIENTS[case]
     call = gradient_call(input_size=(2, 4, 7, 8), weight=ones(6, 4, 3, 3))
     check(grad.conv2d_input, call | changes, exception, fragments)
+
+
+def test_a_plain_image_has_one_group():
+    for function, *shapes in ((grad.conv2d_input, (8, 8), ones(3, 3)), (grad.conv2d_weight, ones(8, 8), (3, 3))):
+        for groups, message in ((2, "x has 1 channels, which groups=2"), (0, "groups must be at least 1")):
+            with pytest.raises(ValueError, match=message):
+                function(*shapes, ones(6, 6), groups=groups)
 
 
 BAD_WEIGHT_GRADIENTS = {

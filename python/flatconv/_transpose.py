@@ -287,7 +287,9 @@ def _reach(
     padding: str | Pairs,
     dilation: tuple[int, ...],
 ) -> tuple[int, ...]:
-    """The output padding that makes the output so large."""
+    """The output padding that makes the output so large; none where the core will refuse the other arguments."""
+    if min(x + kernel + stride + dilation) < 1:
+        return (0,) * len(sizes)
     extras = []
     for axis, size in enumerate(sizes):
         extent = (kernel[axis] - 1) * dilation[axis] + 1

@@ -59,6 +59,8 @@ class Geometry(NamedTuple):
         channels_last = flag("channels_last", self.channels_last)
         if self.transposed:
             check_transposed_channels(rank, x, weight, groups, name, channels_last=channels_last)
+        elif len(x) == rank and groups != 1:
+            check_channels(rank, (1, *x), (1, 1, *weight), groups, name)
         elif len(x) > rank and x[-1 if channels_last else -rank - 1] != weight[1] * groups:
             check_channels(rank, x, weight, groups, name, channels_last=channels_last)
 
