@@ -105,6 +105,27 @@ def test_demo_without_its_extras_says_what_to_install(missing, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [("missing/picture.png", "there is no directory"), ("picture.xyz", "must end in one of"), ("picture", ".png")],
+)
+def test_demo_tells_first_that_it_cannot_write(tmp_path, capsys, output, problem):
+    assert __main__.main(["demo", "--output", str(tmp_path / output)]) == 2
+    text = capsys.readouterr()
+    assert text.out == ""
+    assert output in text.err
+    assert problem in text.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_isa_in_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLATCONV_ISA", "mmx")
+    outcome = run_module("info", cwd=tmp_path)
+    assert outcome.returncode == 2
+    assert "Traceback" not in outcome.stderr
+    assert '"mmx"; usable: ' in outcome.stderr
+
+
 def test_info(capsys):
     assert __main__.main(["info"]) == 0
     text = capsys.readouterr().out

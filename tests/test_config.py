@@ -123,6 +123,7 @@ def test_a_wrong_isa_in_the_environment_is_an_error_of_the_call(environment):
     )
     assert "mmx" in child.stdout
     assert "FLATCONV_ISA" in child.stdout
+    assert child.stdout.split("usable: ")[1].split() == usable_isas()
 
 
 def test_directories_are_inside_the_package():

@@ -13,14 +13,16 @@
 
 namespace flatconv {
 
-Status unusable_isa() {
-    const char* name = std::getenv("FLATCONV_ISA");
-    return {StatusCode::invalid_argument,
-            std::string("FLATCONV_ISA names an instruction set that is unknown, or that this CPU cannot run: \"") +
-                (name ? name : "") + "\""};
-}
-
 namespace {
+
+Status unusable(const char* argument, const char* name) {
+    std::string message =
+        std::string(argument) + " must be auto or one that this CPU can run, got \"" + name + "\"; usable:";
+    for (const IsaInfo& info : instruction_sets()) {
+        if (info.usable) message += std::string(" ") + info.name;
+    }
+    return {StatusCode::invalid_argument, std::move(message)};
+}
 
 template <typename T>
 double peak(const Kernels<T>& kernels) {
@@ -38,6 +40,11 @@ double peak(const Kernels<T>& kernels) {
 }
 
 }  // namespace
+
+Status unusable_isa() {
+    const char* name = std::getenv("FLATCONV_ISA");
+    return unusable("FLATCONV_ISA, an instruction set,", name ? name : "");
+}
 
 inline namespace v0 {
 
@@ -65,14 +72,7 @@ Status set_isa(const char* name) noexcept {
     return guarded([&]() -> Status {
         if (!name) name = "null";
         const KernelSet* set = find_kernel_set(name);
-        if (!set) {
-            std::string message =
-                std::string("isa must be auto or one that this CPU can run, got \"") + name + "\"; usable:";
-            for (const IsaInfo& info : instruction_sets()) {
-                if (info.usable) message += std::string(" ") + info.name;
-            }
-            return {StatusCode::invalid_argument, std::move(message)};
-        }
+        if (!set) return unusable("isa", name);
         use_kernel_set(*set);
         return {};
     });

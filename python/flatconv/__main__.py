@@ -6,6 +6,7 @@ import argparse
 import sys
 
 import flatconv
+from flatconv import _core
 from flatconv._bench.options import add_options
 
 
@@ -24,6 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     bench = commands.add_parser("bench", help="a dozen layers, timed beside the peers that are installed")
     add_options(bench, threads=[1], rounds=5)
     chosen = parser.parse_args(arguments)
+    if chosen.command:
+        try:
+            _core.get_isa()
+        except ValueError as error:
+            parser.error(str(error))
 
     if chosen.includedir:
         print(flatconv.get_include())

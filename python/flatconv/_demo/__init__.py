@@ -9,12 +9,19 @@ from flatconv._demo import worked_example
 
 def run(output: str) -> int:
     """Run the demo, writing its picture to `output`; returns the exit status."""
-    worked_example.show()
+    missing = None
     try:
         from flatconv._demo import photographs, picture
     except ImportError as error:
+        missing = error.name
+    else:
+        if problem := picture.problem_with(output):
+            print(f"--output {output}: {problem}", file=sys.stderr)
+            return 2
+    worked_example.show()
+    if missing:
         print(
-            f'\nThe rest of the demo needs {error.name}, which is not installed:\n\n    pip install "flatconv[demo]"\n',
+            f'\nThe rest of the demo needs {missing}, which is not installed:\n\n    pip install "flatconv[demo]"\n',
             file=sys.stderr,
         )
         return 1

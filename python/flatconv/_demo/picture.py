@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,17 @@ _BY_CONTRAST = {
     "yellow/blue": _contrast("yellow/blue", "#4a7dff", "#ffe066"),
     "orange/teal": _contrast("orange/teal", "#2ec4b6", "#ff8c42"),
 }
+
+
+def problem_with(path: str) -> str | None:
+    """Why no picture can be written there, if so."""
+    directory, name = os.path.split(path)
+    if not os.path.isdir(directory or "."):
+        return f"there is no directory {directory}"
+    suffixes = [f".{each}" for each in FigureCanvasAgg.get_supported_filetypes()]
+    if os.path.splitext(name)[1].lower() not in suffixes:
+        return f"the name must end in one of {' '.join(sorted(suffixes))}"
+    return None
 
 
 def write(path: str, photographs: list[FilteredPhotograph]) -> None:
