@@ -5,7 +5,7 @@ import re
 import numpy as np
 import oracles
 import pytest
-from flatconv import conv_transpose1d, conv_transpose2d, grad
+from flatconv import conv_transpose1d, conv_transpose2d, conv_transpose3d, grad
 
 
 def ones(*shape, dtype=np.float32):
@@ -191,6 +191,45 @@ def test_the_workspace_limit_is_kept_or_refused_with_the_least_that_would_do(nam
     least = int(re.search(r"needs (\d+)", str(caught.value))[1])
     assert least < 250_000
     oracles.assert_same_bits(call(workspace_limit=least, threads=threads), expected)
+    with pytest.raises(MemoryError):
+        call(workspace_limit=least - 1, threads=threads)
+
+
+SPREAD = {
+    "transposed": lambda **run: conv_transpose3d(ones(2, 8, 15, 5, 9), ones(8, 5, 1, 3, 3), stride=2, **run),
+    "transposed, some without taps": lambda **run: conv_transpose2d(
+        ones(1, 30, 9, 9), ones(30, 7, 2, 3), stride=3, **run
+    ),
+    "weight of groups": lambda **run: grad.conv2d_weight(
+        ones(2, 32, 9, 16), (8, 16, 3, 3), ones(2, 8, 9, 16), padding=1, groups=2, **run
+    ),
+    "weight of doubles": lambda **run: grad.conv2d_weight(
+        ones(2, 12, 20, 20, dtype=np.float64), (40, 12, 5, 5), ones(2, 40, 16, 16, dtype=np.float64), **run
+    ),
+    "input, wrap": lambda **run: grad.conv2d_input(
+        (1, 32, 30, 31), ones(32, 32, 7, 7), ones(1, 32, 30, 31), padding=3, padding_mode="wrap", **run
+    ),
+    "input, edge, strided": lambda **run: grad.conv2d_input(
+        (2, 6, 11, 13), ones(9, 6, 5, 4), ones(2, 9, 5, 7), 3, (4, 5), padding_mode="edge", **run
+    ),
+    "input, reflect, 1-D": lambda **run: grad.conv1d_input(
+        (2, 40, 300), ones(20, 40, 30), ones(2, 20, 331), padding=30, padding_mode="reflect", **run
+    ),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", SPREAD)
+def test_the_least_that_would_do_is_named_whatever_was_refused(name, threads):
+    call = SPREAD[name]
+    named = set()
+    for limit in (0, 1000, 5000, 20_000):
+        try:
+            call(workspace_limit=limit, threads=threads)
+        except MemoryError as error:
+            named.add(int(re.search(r"needs (\d+)", str(error))[1]))
+    (least,) = named
+    call(workspace_limit=least, threads=threads)
     with pytest.raises(MemoryError):
         call(workspace_limit=least - 1, threads=threads)
 

@@ -72,6 +72,40 @@ def test_memory_grows_with_the_threads_alone():
     assert growth(2000, 15, threads=7) < 9 * MIB
 
 
+PHASES = """
+    import sys
+    import numpy as np
+    from flatconv import conv_transpose1d, grad
+
+    def held(name):
+        with open("/proc/self/status") as status:
+            return 1024 * next(int(line.split()[1]) for line in status if line.startswith(name))
+
+    kernel, padding = (eval(argument) for argument in sys.argv[1:])
+    x, weight = np.float32([[[3, 4]]]), np.arange(1, kernel + 1, dtype=np.float32)[None, None]
+    y = np.zeros((1, 1, 2 * kernel - 2 * padding), np.float32)
+    y += 1
+    expected = np.concatenate([3 * weight, 4 * weight], -1)[..., padding : 2 * kernel - padding]
+    grad.conv1d_input(y[..., :4].shape, weight[..., :2], x, stride=2)
+    for call in (
+        lambda: conv_transpose1d(x, weight, stride=kernel, padding=padding, out=y),
+        lambda: grad.conv1d_input(y.shape, weight, x, stride=kernel, padding=padding, out=y),
+    ):
+        before = held("VmRSS:")
+        call()
+        print(held("VmHWM:") - before)
+        assert np.array_equal(y, expected)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux counts")
+@pytest.mark.parametrize("padding", [0, 50_001])
+def test_memory_does_not_grow_with_the_phases(padding):
+    transposed, gradient = map(int, run_child(PHASES, 200_000, padding, timeout=120).stdout.split())
+    assert transposed < 8 * MIB
+    assert gradient < 8 * MIB
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "step"), [(15, 1), (15, 2), (101, 1)])
 def test_memory_for_a_large_image(kernel, step):

@@ -41,9 +41,8 @@ struct Choice {
     std::unique_ptr<ConvPlan> plan;
 };
 
-/// The cheapest plan that fits the limit; `least_workspace` becomes the smallest that any needed.
-Choice cheapest(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
-                std::size_t& least_workspace) {
+/// The cheapest plan that fits the limit.
+Choice cheapest(const PlanRequest& request, Algorithm wanted, WorkspaceLimit& limit) {
     Choice best;
     for (const Candidate& candidate : candidates) {
         const ConvAlgorithm& algorithm = candidate.algorithm;
@@ -51,22 +50,19 @@ Choice cheapest(const PlanRequest& request, Algorithm wanted, std::size_t worksp
         if (wanted != algorithm.id && !automatic) continue;
         std::unique_ptr<ConvPlan> plan = algorithm.plan(request);
         if (!plan) continue;
-        const std::size_t bytes = plan->workspace_bytes() + request.reserved_bytes;
-        least_workspace = std::min(least_workspace, bytes);
-        if (bytes > workspace_limit) continue;
+        if (!limit.allows(plan->workspace_bytes() + request.reserved_bytes)) continue;
         if (!best.plan || plan->cycles() < best.plan->cycles()) best = {&algorithm, std::move(plan)};
     }
     return best;
 }
 
 /// Chooses; `request` becomes the one that the limit leaves.
-Status choose_within(PlanRequest& request, Algorithm wanted, std::size_t workspace_limit, Choice& choice) {
-    std::size_t least_workspace = std::numeric_limits<std::size_t>::max();
+bool shrink_to(WorkspaceLimit& limit, PlanRequest& request, Algorithm wanted, Choice& choice) {
     do {
-        choice = cheapest(request, wanted, workspace_limit, least_workspace);
-        if (choice.plan) return {};
+        choice = cheapest(request, wanted, limit);
+        if (choice.plan) return true;
     } while (shrink(request));
-    return too_small(workspace_limit, "convolution", least_workspace);
+    return false;
 }
 
 /// Not in seconds: CPUs differ in how many cycles they have in one, and in how many multiply-adds they do in a cycle.
@@ -79,10 +75,15 @@ std::string in_multiply_adds(double cycles) {
 }  // namespace
 
 Status choose(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, std::unique_ptr<ConvPlan>& chosen) {
+    WorkspaceLimit limit(workspace_limit);
+    return choose_within(request, wanted, limit, chosen) ? Status{} : limit.too_small("convolution");
+}
+
+bool choose_within(PlanRequest request, Algorithm wanted, WorkspaceLimit& limit, std::unique_ptr<ConvPlan>& chosen) {
     Choice choice;
-    Status status = choose_within(request, wanted, workspace_limit, choice);
+    const bool found = shrink_to(limit, request, wanted, choice);
     chosen = std::move(choice.plan);
-    return status;
+    return found;
 }
 
 namespace {
@@ -102,7 +103,8 @@ std::string in_words(const ConvPlan& plan) {
 Status explain_choice(const PlanRequest& called, Algorithm wanted, std::size_t workspace_limit, std::string& text) {
     PlanRequest request = called;
     Choice choice;
-    if (Status status = choose_within(request, wanted, workspace_limit, choice); !status) return status;
+    WorkspaceLimit limit(workspace_limit);
+    if (!shrink_to(limit, request, wanted, choice)) return limit.too_small("convolution");
     std::string taken, others;
     for (const Candidate& candidate : candidates) {
         const ConvAlgorithm& algorithm = candidate.algorithm;

@@ -99,7 +99,7 @@ ConvShape shape_of(const Box& piece, const ConvShape& shape) {
 template <typename Stored>
 class RepeatedPaddingPlan final : public ConvPlan {
   public:
-    RepeatedPaddingPlan(PlanRequest request, Algorithm wanted, std::size_t workspace_limit, Status& status)
+    RepeatedPaddingPlan(PlanRequest request, Algorithm wanted, WorkspaceLimit& limit, bool& fits)
         : shape_(request.shape), channels_(shape_.groups * shape_.in_channels) {
         std::int64_t most_pixels = 0;
         const std::int64_t wished_pixels =
@@ -113,15 +113,23 @@ class RepeatedPaddingPlan final : public ConvPlan {
         sum_bytes_ = round_up(channels_ * most_pixels * std::int64_t(sizeof(Stored)), std::int64_t(cache_line));
         request.reserved_bytes += sum_bytes_;
         request.shape.padding_mode = PaddingMode::zeros;
-        if (status = plan_zero_padded(request, wanted, workspace_limit, image_); !status) return;
-        include(*image_);
-        for (auto& [piece, plan] : pieces_) {
-            request.shape = shape_of(piece, shape_);
+        SharedWorkspace shared(limit);
+        const auto include_part = [&](std::unique_ptr<ConvPlan>& plan) {
+            return shared.include([&](WorkspaceLimit& own) {
+                if (!plan_zero_padded(request, wanted, own, plan)) return false;
+                include(*plan);
+                return true;
+            });
+        };
+        bool goes_on = include_part(image_);
+        for (Piece& piece : pieces_) {
+            if (!goes_on) break;
+            request.shape = shape_of(piece.box, shape_);
             request.y_in_rows = !stored_as_half<Stored> && shape_.parts == 1;
             request.channels_dense = false;
-            if (status = plan_zero_padded(request, wanted, workspace_limit, plan); !status) return;
-            include(*plan);
+            goes_on = include_part(piece.plan);
         }
+        fits = !shared.refused() || limit.allows(shared.needed());
     }
 
     double cycles() const override { return cycles_; }
@@ -191,18 +199,20 @@ class RepeatedPaddingPlan final : public ConvPlan {
 
 Status plan_transposed(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
                        std::unique_ptr<ConvPlan>& chosen) {
+    WorkspaceLimit limit(workspace_limit);
+    bool fits = false;
     if (request.shape.padding_mode == PaddingMode::zeros) {
-        return plan_zero_padded(request, wanted, workspace_limit, chosen);
+        fits = plan_zero_padded(request, wanted, limit, chosen);
+        return fits ? Status{} : limit.too_small("convolution");
     }
     if (Status status = check_padded_size(request.shape); !status) return status;
-    constexpr std::int64_t least_band_bytes = 1024;
     for (;; request.band_bytes /= 2) {
-        Status status;
         with_stored(request.dtype, [&](auto stored) {
             using Plan = RepeatedPaddingPlan<decltype(stored)>;
-            chosen = std::make_unique<Plan>(request, wanted, workspace_limit, status);
+            chosen = std::make_unique<Plan>(request, wanted, limit, fits);
         });
-        if (status || request.band_bytes <= least_band_bytes) return status;
+        if (fits) return {};
+        if (request.band_bytes <= least_band_bytes) return limit.too_small("gradient");
     }
 }
 

@@ -6,7 +6,7 @@
 #ifndef FLATCONV_CONV_TRANSPOSED_HPP
 #define FLATCONV_CONV_TRANSPOSED_HPP
 
-#include "conv/algorithm.hpp"
+#include "conv/limited_plan.hpp"
 
 namespace flatconv {
 
@@ -23,9 +23,10 @@ std::unique_ptr<ConvPlan> plan_interleaved_phases(const PlanRequest& request);
 /// The same of channels each for itself, read where they lie.
 std::unique_ptr<ConvPlan> plan_transposed_images(const PlanRequest& request);
 
-/// The transpose for padding with zeros: the definition, or phase by phase with the algorithms of choose().
-Status plan_zero_padded(const PlanRequest& request, Algorithm wanted, std::size_t workspace_limit,
-                        std::unique_ptr<ConvPlan>& chosen);
+/// The transpose for padding with zeros: the definition, or phase by phase with the algorithms of choose(); false where
+/// the limit allows none.
+bool plan_zero_padded(const PlanRequest& request, Algorithm wanted, WorkspaceLimit& limit,
+                      std::unique_ptr<ConvPlan>& chosen);
 
 /// The transpose in any padding mode; others than zeros know no bias.
 Status plan_transposed(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,

@@ -62,12 +62,19 @@ struct TransposedBlocking {
               !packed && window_bytes() <= most_window &&
               (shape.batch * bands.boxes() <= 2 * participants || (phases.size() > 1 && !are_near(request)))) {}
 
-    /// Whether memory stays small: of the pixels that even a small box reads, and of the packed weights.
+    /// Whether memory stays small: of the list of phases, of the pixels that even a small box reads, and of the packed
+    /// weights.
     static bool suits(const PlanRequest& request) {
         const ConvShape& shape = request.shape;
         if (shape.padding_mode != PaddingMode::zeros) return false;
         // Panels of such ones hold the channels of many groups.
         if (shape.in_channels == 1 && shape.groups > 1) return false;
+        std::int64_t phases_in_all = 1;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            const std::int64_t along = phases_with_taps(transposed(shape), axis);
+            if (along > most_phases / phases_in_all) return false;
+            phases_in_all *= along;
+        }
         bool has_outputs = false;
         for_each_phase(transposed(shape), [&](const Phase& phase) { has_outputs |= phase.pixels() > 0; });
         if (!has_outputs) return false;
@@ -127,6 +134,7 @@ struct TransposedBlocking {
 
   private:
     static constexpr std::int64_t most_packed = 64 << 20;  // bytes
+    static constexpr std::int64_t most_phases = 1 << 12;   // which a plan lists
     static constexpr std::int64_t most_window = 1 << 20;
 
     /// Outputs of a line whose phases are full tiles.

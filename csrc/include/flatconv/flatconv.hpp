@@ -209,7 +209,7 @@ struct Options {
     Executor* executor = nullptr;                                           // null: the library's own pool
 
     /// Memory to work in, `workspace_bytes(...)` of it, at any address. Null: the call allocates its own. (Beside it, a
-    /// call allocates its plan, some hundred bytes; a PackedConv keeps that, and for a shape that it knows allocates
+    /// call allocates its plan, some kilobytes; a PackedConv keeps that, and for a shape that it knows allocates
     /// nothing.)
     void* workspace = nullptr;
     std::size_t workspace_bytes = 0;
