@@ -55,7 +55,8 @@ TEST_CASE("a box has the same sums whichever way tiles walk through it") {
             const auto panel = random_numbers<float>(std::size_t(5 * vectors * kernels.lanes), 2);
             const auto expected = walked(kernels, size, {{0, 1, 2}, {1, 1}, 0}, pixels, panel, vectors);
             // As each instruction set would choose, and as none would.
-            TileWalk walk = quickest_walk(size, {most, double(vectors), 100, 1, random() % 2 == 0, double(random() % 3) / 2});
+            TileWalk walk =
+                quickest_walk(size, {most, double(vectors), 100, 1, random() % 2 == 0, double(random() % 3) / 2});
             REQUIRE(walk.cycles > 0);
             REQUIRE(walk.runs.length * walk.runs.lines <= most);
             REQUIRE(expected == walked(kernels, size, walk, pixels, panel, vectors));
