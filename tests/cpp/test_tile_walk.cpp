@@ -68,7 +68,9 @@ TEST_CASE("a box has the same sums whichever way tiles walk through it") {
 }
 
 TEST_CASE("tiles go along the columns of a narrow box, unless their pixels come from far") {
-    const auto walk = [](const Extent& size, double fetches) { return quickest_walk(size, {14, 2, 300, 1, fetches}); };
+    const auto walk = [](const Extent& size, double fetches) {
+        return quickest_walk(size, {14, 2, 300, 1, false, fetches});
+    };
     CHECK(walk({1, 11, 1}, 0.3).axes[2] == 1);
     CHECK(walk({1, 7, 2}, 0.3).axes[2] == 1);
     CHECK(walk({1, 7, 2}, 0.3).runs.lines == 2);
