@@ -226,6 +226,23 @@ std::unique_ptr<ConvPlan> make_plan_if_suited(const PlanRequest& request) {
     return suits ? make_plan<Way>(request) : nullptr;
 }
 
+std::unique_ptr<ConvPlan> plan_channels(const PlanRequest& request) {
+    auto each_for_itself = make_plan_if_suited<Channelwise>(request);
+    if (each_for_itself && request.shape.in_channels == 1) {
+        auto in_place = make_plan_if_suited<FromChannels>(request);
+        return in_place ? std::move(in_place) : std::move(each_for_itself);
+    }
+    if (auto one_pixel = make_plan_if_suited<ToOnePixel>(request)) return one_pixel;
+    auto together = make_plan<AcrossChannels>(request);
+    const bool takes_less = each_for_itself && each_for_itself->cycles() < together->cycles();
+    return takes_less ? std::move(each_for_itself) : std::move(together);
+}
+
+std::unique_ptr<ConvPlan> plan_direct(const PlanRequest& request) {
+    auto in_place = make_plan_if_suited<FromImage>(request);
+    return in_place ? std::move(in_place) : make_plan<Directly>(request);
+}
+
 }  // namespace
 
 std::unique_ptr<ConvPlan> plan_all_phases(const PlanRequest& request) {
@@ -248,22 +265,7 @@ const ConvAlgorithm implicit_algorithm = {
         auto plan = make_plan<AcrossPixels>(request, Packing::crossing);
         return has_pairs(*request.kernels, request.dtype) ? plan_pairs(request, std::move(plan)) : std::move(plan);
     }};
-const ConvAlgorithm channels_algorithm = {Algorithm::channels, "channels", [](const PlanRequest& request) {
-                                              auto each_for_itself = make_plan_if_suited<Channelwise>(request);
-                                              if (each_for_itself && request.shape.in_channels == 1) {
-                                                  auto in_place = make_plan_if_suited<FromChannels>(request);
-                                                  return in_place ? std::move(in_place) : std::move(each_for_itself);
-                                              }
-                                              if (auto one_pixel = make_plan_if_suited<ToOnePixel>(request))
-                                                  return one_pixel;
-                                              auto together = make_plan<AcrossChannels>(request);
-                                              const bool takes_less =
-                                                  each_for_itself && each_for_itself->cycles() < together->cycles();
-                                              return takes_less ? std::move(each_for_itself) : std::move(together);
-                                          }};
-const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct", [](const PlanRequest& request) {
-                                            auto in_place = make_plan_if_suited<FromImage>(request);
-                                            return in_place ? std::move(in_place) : make_plan<Directly>(request);
-                                        }};
+const ConvAlgorithm channels_algorithm = {Algorithm::channels, "channels", plan_channels};
+const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct", plan_direct};
 
 }  // namespace flatconv

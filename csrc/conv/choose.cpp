@@ -56,7 +56,7 @@ Choice cheapest(const PlanRequest& request, Algorithm wanted, WorkspaceLimit& li
     return best;
 }
 
-/// Chooses; `request` becomes the one that the limit leaves.
+/// Chooses, and tells whether the limit leaves a choice; `request` becomes the one that it leaves.
 bool shrink_to(WorkspaceLimit& limit, PlanRequest& request, Algorithm wanted, Choice& choice) {
     do {
         choice = cheapest(request, wanted, limit);
