@@ -99,6 +99,13 @@ inline double weights(double elements, double all_bytes) {
 
 }  // namespace cost
 
+/// The same output as of one group, where bands may have channels of any.
+inline ConvShape one_group(ConvShape shape) noexcept {
+    shape.out_channels *= shape.groups;
+    shape.groups = 1;
+    return shape;
+}
+
 /// Elements that a band of the box takes, by channel and by row; close enough for a cost.
 struct PaddedSize {
     double elements;

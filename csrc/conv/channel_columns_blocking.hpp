@@ -63,12 +63,6 @@ struct ChannelColumnsBlocking {
     /// Of a box, so that what its columns meet stays in the first-level cache from one vector of channels to the next.
     static constexpr std::int64_t most_rows = 28;
 
-    static ConvShape one_group(ConvShape shape) {
-        shape.out_channels *= shape.groups;
-        shape.groups = 1;
-        return shape;
-    }
-
     BandPlan plan(const PlanRequest& request) const {
         const std::int64_t threads = request.threads, rows = shape.output[1];
         const std::int64_t wanted = threads == 1 ? 1 : ceil_div(4 * threads, shape.batch);

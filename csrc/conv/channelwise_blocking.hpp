@@ -96,12 +96,6 @@ struct ChannelwiseBlocking {
     /// A band and its sums are read again at once: they should stay in the first-level cache.
     static constexpr std::int64_t most_band_bytes = 64 * 1024;
 
-    static ConvShape one_group(ConvShape shape) {
-        shape.out_channels *= shape.groups;
-        shape.groups = 1;
-        return shape;
-    }
-
     BandWork work(const Extent& box, std::int64_t rows) const {
         const auto pixels = double(box[0] * box[1] * box[2]), lines = double(box[0] * box[1]);
         const double blocks = double(ceil_div(shape.depth, block)), lanes = kernels.lanes;
