@@ -126,6 +126,14 @@ def test_a_wrong_isa_in_the_environment(monkeypatch, tmp_path):
     assert '"mmx"; usable: ' in outcome.stderr
 
 
+def test_a_wrong_number_of_threads_in_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLATCONV_NUM_THREADS", "many")
+    outcome = run_module("info", cwd=tmp_path)
+    assert outcome.returncode == 2
+    assert "Traceback" not in outcome.stderr
+    assert 'FLATCONV_NUM_THREADS must be a positive integer, got "many"' in outcome.stderr
+
+
 def test_info(capsys):
     assert __main__.main(["info"]) == 0
     text = capsys.readouterr().out

@@ -97,6 +97,40 @@ def test_threads_from_the_environment(environment, own, openmp, threads):
     assert run_child(SHOW).stdout.split()[0] == threads
 
 
+@pytest.mark.parametrize("value", ["two", "0", "-1", "1.5"])
+def test_no_number_in_our_variable_is_an_error_where_the_default_is_used(environment, value):
+    environment.setenv("FLATCONV_NUM_THREADS", value)
+    environment.setenv("OMP_NUM_THREADS", "3")
+    child = run_child(
+        """
+        import numpy as np, flatconv
+
+        x, weight = np.ones((1, 5, 5)), np.ones((1, 1, 3, 3))
+        out = np.zeros((1, 3, 3))
+        calls = (
+            flatconv.get_num_threads,
+            flatconv.show_config,
+            lambda: flatconv.set_num_threads(None),
+            lambda: flatconv.conv2d(x, weight, out=out),
+            lambda: flatconv.pack(weight),
+            lambda: flatconv.im2col(x, 3),
+            lambda: flatconv.grad.conv2d_bias(x),
+        )
+        for call in calls:
+            try:
+                call()
+            except ValueError as error:
+                print(error)
+        assert (out == 0).all()
+        assert (flatconv.conv2d(x, weight, threads=1) == 9).all()
+        flatconv.set_num_threads(2)
+        assert flatconv.get_num_threads() == 2
+        assert (flatconv.conv2d(x, weight) == 9).all()
+        """
+    )
+    assert child.stdout.splitlines() == [f'FLATCONV_NUM_THREADS must be a positive integer, got "{value}"'] * 7
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_threads_by_affinity(environment):
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); " + SHOW

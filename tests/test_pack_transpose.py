@@ -151,6 +151,14 @@ def test_explain_tells_of_the_phases_and_of_each_algorithm():
     assert texts["auto"] != pack(weight.transpose(1, 0, 2, 3)).explain(x_shape, threads=1)
 
 
+def test_as_many_phases_as_taps(rng):
+    """Half a million: time that grows with their square would exceed that of any test."""
+    weight = rng.standard_normal((1, 2, 500_000)).astype(np.float32)
+    layer = pack_transpose(weight, stride=weight.shape[2], padding=200_000)
+    expected = np.tile(weight[0], 3)[:, 200_000:-200_000]
+    oracles.assert_same_bits(layer(np.ones((1, 3), np.float32)), expected)
+
+
 def test_out_may_overlap_x(rng):
     memory = rng.standard_normal((2, 6, 9, 9)).astype(np.float32)
     weight = rng.standard_normal((6, 6, 3, 3)).astype(np.float32)

@@ -25,6 +25,12 @@ std::string get_isa() {
     return name;
 }
 
+int get_num_threads() {
+    const int threads = flatconv::get_num_threads();
+    if (threads == 0) flatconv::bind::check(flatconv::set_num_threads(0));  // says why there is no default
+    return threads;
+}
+
 double measure_peak(const py::dtype& dtype) {
     const bool single = dtype.equal(py::dtype::of<float>());
     if (!single && !dtype.equal(py::dtype::of<double>())) throw py::type_error("dtype must be float32 or float64");
@@ -69,7 +75,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
                py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"),
                py::arg("channels_last"), py::arg("threads"), py::arg("transposed"));
     flatconv::bind::register_adjoints(module);
-    module.def("get_num_threads", flatconv::get_num_threads);
+    module.def("get_num_threads", get_num_threads);
     module.def(
         "set_num_threads", [](int threads) { flatconv::bind::check(flatconv::set_num_threads(threads)); },
         py::arg("threads"));

@@ -1,8 +1,9 @@
 // Packs the weights of a layer: those of one convolution, or of each that a transpose is made of.
 #include "conv/layer_weights.hpp"
 
-#include <algorithm>
 #include <atomic>
+#include <map>
+#include <utility>
 
 #include "base/checked.hpp"
 #include "conv/complex_weights.hpp"
@@ -79,22 +80,24 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
         return reinterpret_cast<std::byte*>(carver.take<T>(std::size_t(count)));
     };
     const std::byte* const bias = take(parts.front().sizes.rows());
+    // Phases with equally many taps take turns: a product may have their rows as one matrix.
+    struct Turns {
+        std::ptrdiff_t all = 0, before = 0;
+        const std::byte* rows = nullptr;
+    };
+    std::map<Extent, Turns> turns_of;
+    for (const Part& part : parts) ++turns_of[part.sizes.kernel].all;
     parts_.clear();
     for (const Part& part : parts) {
         const WeightSizes& sizes = part.sizes;
         PackedWeights at{};
         at.kernels = &kernels;
-        // Phases with equally many taps take turns: a product may have their rows as one matrix.
         const std::ptrdiff_t stride = packed_row_stride<T>(sizes.depth());
-        const auto alike = [&](const Part& other) { return other.sizes.kernel == sizes.kernel; };
-        const auto first = std::find_if(parts.begin(), parts.end(), alike) - parts.begin();
-        at.row_stride = stride * std::count_if(parts.begin(), parts.end(), alike);
-        const auto before = std::count_if(parts.begin(), parts.begin() + std::ptrdiff_t(parts_.size()), alike);
-        if (before == 0) {
-            at.rows = take(sizes.rows() * at.row_stride);
-        } else if (start) {
-            at.rows = parts_[std::size_t(first)].rows + before * stride * std::ptrdiff_t(sizeof(T));
-        }
+        Turns& turns = turns_of.find(sizes.kernel)->second;
+        at.row_stride = stride * turns.all;
+        if (turns.before == 0) turns.rows = take(sizes.rows() * at.row_stride);
+        if (start) at.rows = turns.rows + turns.before * stride * std::ptrdiff_t(sizeof(T));
+        ++turns.before;
         const WeightSizes in_panels = panel_sizes(sizes);
         at.panels = take(in_panels.groups * PanelLayout(in_panels, kernels_of<T>(kernels)).group_elements());
         at.bias = bias;

@@ -7,9 +7,12 @@
 namespace flatconv {
 
 Status check_threads(const Options& options) {
-    if (options.threads >= 0 && options.threads <= parallel::max_threads) return {};
-    return {StatusCode::invalid_argument, "threads must be from 1 to " + std::to_string(parallel::max_threads) +
-                                              ", got " + std::to_string(options.threads)};
+    if (options.threads < 0 || options.threads > parallel::max_threads) {
+        return {StatusCode::invalid_argument, "threads must be from 1 to " + std::to_string(parallel::max_threads) +
+                                                  ", got " + std::to_string(options.threads)};
+    }
+    const bool takes_default = options.threads == 0 && !options.executor && get_num_threads() == 0;
+    return takes_default ? parallel::check_default_threads() : Status{};
 }
 
 int threads_for(const Options& options, double work) noexcept {

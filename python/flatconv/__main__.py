@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.command:
         try:
             _core.get_isa()
+            _core.get_num_threads()
         except ValueError as error:
             parser.error(str(error))
 

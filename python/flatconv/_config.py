@@ -18,7 +18,13 @@ def get_num_threads() -> int:
     -------
     int
         What `set_num_threads` set, else the environment's FLATCONV_NUM_THREADS, else OMP_NUM_THREADS, else the number
-        of CPUs that this process may use.
+        of CPUs that this process may use (affinity and cgroup quota).
+
+    Raises
+    ------
+    ValueError
+        When the default is asked for, and FLATCONV_NUM_THREADS is set to anything but a positive integer, as in every
+        call that uses the default.
 
     Examples
     --------
@@ -40,7 +46,7 @@ def set_num_threads(threads: int | None) -> None:
     Raises
     ------
     ValueError
-        For a number below 1.
+        For a number below 1 or above 1024, and where `get_num_threads` says so.
     TypeError
         For anything but an integer or None.
 
@@ -64,6 +70,11 @@ def show_config() -> dict[str, Any]:
         ``version``; ``isa``, the instruction set in use, and ``isas``, all that this machine can run, best first;
         ``threads``; ``compiler``; ``tiles``, the micro-kernel's rows (output channels) and columns (output pixels)
         by instruction set and dtype; ``depth_block``, the length of the blocks of the sums; ``numpy``, its version.
+
+    Raises
+    ------
+    ValueError
+        When FLATCONV_ISA or FLATCONV_NUM_THREADS is set to what cannot be had.
 
     Examples
     --------

@@ -242,7 +242,7 @@ class PackedConv:
         return self._run(image, added, out, 0 if threads is None else thread_cap(threads))
 
     def workspace_bytes(self, x_shape: tuple[int, ...], *, threads: int | None = None) -> int:
-        """The most memory that a call works in beside its arrays and the packed weights.
+        """The most memory that a call on contiguous arrays works in, beside them and the packed weights.
 
         Parameters
         ----------

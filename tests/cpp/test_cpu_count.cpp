@@ -138,9 +138,14 @@ TEST_CASE("the environment chooses the default number of threads") {
     CHECK(choose_threads("100000", nullptr, 8) == max_threads);
     CHECK(choose_threads(nullptr, nullptr, 100000) == max_threads);
     CHECK(choose_threads(nullptr, nullptr, 0) == 1);
-    for (const char* ignored : {"", " ", "0", "-2", "2x", "two", "2.5", ",3", "+"}) {
-        CHECK_MESSAGE(choose_threads(ignored, "5", 8) == 5, ignored);
-        CHECK_MESSAGE(choose_threads(nullptr, ignored, 8) == 8, ignored);
+    CHECK(choose_threads("3, 1", "5", 8) == 3);
+    for (const char* unset : {"", " ", "\t\n"}) {
+        CHECK(choose_threads(unset, "5", 8) == 5);
+        CHECK(choose_threads(unset, unset, 8) == 8);
+    }
+    for (const char* wrong : {"0", "-2", "2x", "two", "2.5", ",3", "+", "99999999999999999999"}) {
+        CHECK_MESSAGE(choose_threads(wrong, "5", 8) == 0, wrong);
+        CHECK_MESSAGE(choose_threads(nullptr, wrong, 8) == 8, wrong);
     }
 }
 

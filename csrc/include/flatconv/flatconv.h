@@ -359,7 +359,8 @@ FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_fold(const flatconv_pro
  * Configuration, of the whole process
  */
 
-/* Threads for calls that do not say; 0 goes back to the default. */
+/* Threads for calls that do not say: FLATCONV_NUM_THREADS (0, and an error of these calls, if that is no number), else
+ * OMP_NUM_THREADS, else the CPUs that this process may use. 0 goes back to this default. */
 FLATCONV_API int32_t flatconv_get_num_threads(void);
 FLATCONV_API FLATCONV_MUST_USE flatconv_status* flatconv_set_num_threads(int32_t threads);
 

@@ -364,8 +364,8 @@ FLATCONV_API Status fold(const ConvProblem& problem, const void* regions, const 
 // ---------------------------------------------------------------------------------------------------------------
 // Configuration
 
-/// Threads for calls that do not say: FLATCONV_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs that this process
-/// may use (affinity and cgroup quota), until `set_num_threads` says otherwise; 0 goes back to that default.
+/// Threads for calls that do not say: FLATCONV_NUM_THREADS (0, and an error of these calls, if that is no number), else
+/// OMP_NUM_THREADS, else the CPUs that this process may use, until `set_num_threads` says otherwise; 0: the default.
 FLATCONV_API int get_num_threads() noexcept;
 FLATCONV_API Status set_num_threads(int threads) noexcept;
 
