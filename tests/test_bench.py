@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_a_worker_that_dies_is_replaced():
     with pytest.raises(WorkerError, match="AttributeError"):
         worker.ask("unheard_of")
     assert worker.ask("burst")[0] > 0
+    worker.close()
+    assert worker._process.exitcode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell")
+def test_a_worker_that_is_not_asked_is_stopped():
+    worker = Worker("flatconv-plain")
+    worker.ask("prepare", LAYER, 1)
+    status = Path(f"/proc/{worker._process.pid}/stat")
+    for _ in range(2):
+        deadline = time.monotonic() + 20
+        while status.read_text().rsplit(")", 1)[1].split()[0] != "T":  # a signal takes its time
+            assert time.monotonic() < deadline
+        worker.ask("burst")
     worker.close()
     assert worker._process.exitcode == 0
 

@@ -1,12 +1,7 @@
 // CPUs that this process may use: affinity mask and cgroup quotas. Asked once by the pool and by default_threads().
 #include "parallel/cpu_count.hpp"
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <exception>
@@ -15,27 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "parallel/affinity.hpp"
+
 namespace flatconv::parallel {
 namespace {
-
-int affinity_cpus() noexcept {
-#if defined(__linux__)
-    constexpr int most = 1 << 20;
-    // The kernel answers EINVAL while the set is smaller than its own.
-    for (int cpus = 1024; cpus <= most; cpus *= 2) {
-        cpu_set_t* set = CPU_ALLOC(cpus);
-        if (set == nullptr) break;
-        const std::size_t bytes = CPU_ALLOC_SIZE(cpus);
-        const bool known = sched_getaffinity(0, bytes, set) == 0;
-        const bool too_small = !known && errno == EINVAL;
-        const int count = known ? CPU_COUNT_S(bytes, set) : 0;
-        CPU_FREE(set);
-        if (count > 0) return count;
-        if (!too_small) break;
-    }
-#endif
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 std::vector<std::string> split(const std::string& text, char separator) {
     std::vector<std::string> parts;
@@ -153,7 +131,8 @@ int cgroup_cpus(const std::string& root) {
 }
 
 int usable_cpus() noexcept {
-    const int cpus = affinity_cpus();
+    const int affine = affinity_cpus();
+    const int cpus = affine > 0 ? affine : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     try {
         return std::min(cpus, cgroup_cpus(""));
     } catch (const std::exception&) {

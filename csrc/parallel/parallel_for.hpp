@@ -13,6 +13,7 @@
 
 #include "base/float_environment.hpp"
 #include "flatconv/flatconv.hpp"
+#include "parallel/waiting.hpp"
 
 namespace flatconv::parallel {
 
@@ -45,8 +46,6 @@ class Cancellation {
     bool asks_here() const noexcept { return should_stop_ != nullptr && std::this_thread::get_id() == caller_; }
 
   private:
-    using Clock = std::chrono::steady_clock;
-
     bool (*const should_stop_)(void*);
     void* const context_;
     const std::thread::id caller_ = std::this_thread::get_id();
@@ -73,6 +72,7 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
         std::atomic<int> active{0};                     // participants that have begun and not finished
 
         void take_part(int participant) {
+            const Clock::time_point start = Clock::now();
             active.fetch_add(1);
             work(participant);
             const bool asks = cancellation != nullptr && cancellation->asks_here();
@@ -81,7 +81,7 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
                 const std::lock_guard lock(mutex);
                 all_done.notify_one();
             } else if (asks) {
-                wait_for_others();
+                wait_for_others(start);
             }
         }
 
@@ -96,9 +96,8 @@ void for_each_task(Executor& executor, int participants, std::int64_t tasks, F&&
 
         // The executor waits as well: this only keeps asking where the others take long. Mostly they do not, and a
         // sleep would cost more than what is left for them to do.
-        void wait_for_others() {
-            const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
-            while (active.load() != 0 && std::chrono::steady_clock::now() < deadline) continue;
+        void wait_for_others(Clock::time_point start) {
+            spin_until(spin_deadline(start), [this] { return active.load() == 0; });
             std::unique_lock lock(mutex);
             while (!all_done.wait_for(lock, Cancellation::interval, [this] { return active.load() == 0; })) {
                 cancellation->poll();

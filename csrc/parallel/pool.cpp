@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <cfenv>
-#include <chrono>
 #include <exception>
 #include <memory>
+
+#include "parallel/waiting.hpp"
 
 namespace flatconv {
 
@@ -16,29 +17,6 @@ Executor::~Executor() = default;
 
 namespace parallel {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Longer than what a caller does between two layers of a network, and about what a sleep and a wake-up cost.
-constexpr auto spin_time = std::chrono::microseconds(30);
-
-void cpu_pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("isb" ::: "memory");  // `yield` does nothing on most of these CPUs
-#endif
-}
-
-template <class Condition>
-void spin_until(Clock::time_point deadline, Condition condition) noexcept {
-    do {
-        for (int i = 0; i < 32; ++i) {
-            if (condition()) return;
-            cpu_pause();
-        }
-    } while (Clock::now() < deadline);
-}
 
 // The mutex is only ever held for some nanoseconds, unless its holder is off its CPU.
 void acquire(std::unique_lock<std::mutex>& lock) noexcept {
@@ -87,12 +65,14 @@ void Pool::run(int participants, void (*body)(void*, int), void* context) noexce
     Lock lock(mutex_, std::defer_lock);
     acquire(lock);
     ++callers_;
+    caller_cpu_ = current_cpu();
     hire(std::min(participants, cpus_) - 1);
     enqueue(job);
     const int called = call_up();
     lock.unlock();
     wake(called);
 
+    const Clock::time_point start = Clock::now();
     body(context, 0);
     acquire(lock);
     while (job.next < participants) {
@@ -104,7 +84,7 @@ void Pool::run(int participants, void (*body)(void*, int), void* context) noexce
     const auto is_finished = [&job] { return job.in_workers.load(std::memory_order_relaxed) == 0; };
     if (!is_finished() && idle_cpus() >= 0) {
         lock.unlock();
-        spin_until(Clock::now() + spin_time, is_finished);
+        spin_until(spin_deadline(start), is_finished);
         acquire(lock);
     }
     --callers_;
@@ -114,34 +94,50 @@ void Pool::run(int participants, void (*body)(void*, int), void* context) noexce
 
 void Pool::work() noexcept {
     std::fesetenv(FE_DFL_ENV);  // not that of the thread that happened to hire this one
-    Clock::time_point deadline{};
+    CpuAvoidance avoidance;
+    Clock::time_point deadline{}, latest{};  // for what spins now, and for all that does until there is work again
     Lock lock(mutex_);
     for (;;) {
         if (jobs_ != nullptr) {
-            serve(*jobs_, lock);
-            deadline = Clock::now() + spin_time;
+            serve(*jobs_, avoidance, lock);
+            deadline = Clock::now() + least_spin;
+            latest = deadline + most_spin;
         } else if (closing_) {
             return;
         } else if (idle_cpus() >= 0 && Clock::now() < deadline) {
             lock.unlock();
             spin_until(deadline, [this] { return unclaimed_.load(std::memory_order_relaxed) > 0; });
             acquire(lock);
+            // Who still computes for the last call will soon be back with the next one.
+            if (callers_ > 0) deadline = std::min(Clock::now() + least_spin, latest);
         } else {
             park(lock);
+            // The caller may have done all itself before this thread got the CPU that they share.
+            if (jobs_ == nullptr) keep_clear(avoidance, lock);
+            deadline = latest = Clock::now() + least_spin;
         }
     }
 }
 
-void Pool::serve(Job& job, Lock& lock) noexcept {
+void Pool::serve(Job& job, CpuAvoidance& avoidance, Lock& lock) noexcept {
     --searching_;
     const int participant = claim(job);
     job.in_workers.fetch_add(1, std::memory_order_relaxed);
+    keep_clear(avoidance, lock);
     lock.unlock();
     job.body(job.context, participant);
     acquire(lock);
     // The caller needs the mutex to return, so `job` lives until this thread lets go of it.
     if (job.in_workers.fetch_sub(1, std::memory_order_relaxed) == 1) job.finished.notify_one();
     ++searching_;
+}
+
+void Pool::keep_clear(CpuAvoidance& avoidance, Lock& lock) noexcept {
+    const int cpu = caller_cpu_;
+    if (cpu == unknown_cpu || current_cpu() != cpu) return;
+    lock.unlock();
+    avoidance.leave(cpu);
+    acquire(lock);
 }
 
 void Pool::park(Lock& lock) noexcept {

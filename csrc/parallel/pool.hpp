@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flatconv/flatconv.hpp"
+#include "parallel/affinity.hpp"
 #include "parallel/cpu_count.hpp"
 #include "parallel/num_threads.hpp"
 
@@ -22,7 +23,8 @@ namespace flatconv::parallel {
 /// for someone who has not begun, and a pool that cannot have as many threads as it wants is slower, nothing else.
 ///
 /// Callers and woken workers together are no more than the CPUs, however many participants there are: a CPU that goes
-/// from thread to thread computes nothing meanwhile.
+/// from thread to thread computes nothing meanwhile. For the same reason a worker that finds itself on the CPU of the
+/// caller leaves it: Linux may wake it there though others are idle, and let the two share it for a long time.
 class Pool final : public Executor {
   public:
     explicit Pool(int cpus = usable_cpus()) noexcept : cpus_(std::min(cpus, max_threads)) {}
@@ -44,7 +46,8 @@ class Pool final : public Executor {
 
     void hire(int workers) noexcept;
     void work() noexcept;
-    void serve(Job& job, Lock& lock) noexcept;
+    void serve(Job& job, CpuAvoidance& avoidance, Lock& lock) noexcept;
+    void keep_clear(CpuAvoidance& avoidance, Lock& lock) noexcept;
     void park(Lock& lock) noexcept;
 
     void enqueue(Job& job) noexcept;
@@ -61,9 +64,10 @@ class Pool final : public Executor {
     std::vector<std::thread> workers_;
     Job* jobs_ = nullptr;  // those with unclaimed participants, oldest first; they live on their callers' stacks
     int callers_ = 0;
-    int searching_ = 0;  // workers awake without work, or on their way to be
-    int parked_ = 0;     // workers asleep
-    int called_ = 0;     // workers called up that have not woken yet
+    int caller_cpu_ = unknown_cpu;  // of the last one to call
+    int searching_ = 0;             // workers awake without work, or on their way to be
+    int parked_ = 0;                // workers asleep
+    int called_ = 0;                // workers called up that have not woken yet
     bool closing_ = false;
 
     // Read by the spinning workers without the mutex, hence away from its cache line.

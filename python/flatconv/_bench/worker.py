@@ -1,15 +1,17 @@
-"""One process per implementation: sleeps until it is asked to make a problem ready, or to time it for a moment.
+"""One process per implementation: is asked to make a problem ready, or to time it for a moment.
 
-Whoever is not asked uses no CPU: a worker answers only when its own threads have stopped spinning.
+Whoever is not asked uses no CPU: its process is stopped, for a library's threads may spin long after the last call.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
 import math
 import multiprocessing
+import os
 import signal
 import statistics
 import time
@@ -56,6 +58,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self.name = name
         self._start()
+        atexit.register(self.close)  # before multiprocessing waits for its processes, stopped or not
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -70,11 +73,12 @@ class Worker:
         if not self._greeted:
             self._greeted = True
             self.receive(None)
+        self._signal(signal.SIGCONT)
         with contextlib.suppress(ConnectionError):  # `receive` says it
             self._connection.send((method, arguments))
 
     def receive(self, patience: float | None = _PATIENCE) -> Any:
-        """Wait for the answer, for some seconds."""
+        """Wait for the answer, for some seconds, and stop the process."""
         try:
             if not self._connection.poll(patience):
                 self._process.kill()
@@ -83,9 +87,14 @@ class Worker:
             answer, complaint = self._connection.recv()
         except (EOFError, ConnectionError):
             raise WorkerError(f"its process died with exit status {self._replace()}") from None
+        self._signal(signal.SIGSTOP)
         if complaint:
             raise WorkerError(complaint)
         return answer
+
+    def _signal(self, number: int) -> None:
+        if (pid := self._process.pid) is not None:  # of a dead one, too, until it is joined
+            os.kill(pid, number)
 
     def _replace(self) -> int | None:
         """Start anew, in place of a process that is ending; gives its exit status."""
@@ -102,7 +111,10 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
+        atexit.unregister(self.close)
         self._connection.close()
+        if self._process.is_alive():
+            self._signal(signal.SIGCONT)
         self._process.join(5)
         self._process.kill()
 
@@ -166,16 +178,13 @@ class Implementer:
         if seconds < _LONG:
             seconds, _ = _time(self._prepared.call, max(2, math.ceil(_BURST / 3 / seconds)))
         self._calls = 1 if seconds > _LONG else max(3, math.ceil(_BURST / seconds))
-        _until_quiet()
         return Ready(samples, None if seconds < _SLOW else seconds)
 
     def burst(self) -> tuple[float, float]:
         """Seconds of one call, among many, and how much of the time the process had a CPU."""
         if self._calls > 1:
             self._prepared.call()  # wakes the threads, warms the caches
-        timed = _time(self._prepared.call, self._calls)
-        _until_quiet()
-        return timed
+        return _time(self._prepared.call, self._calls)
 
     def first_calls(self, problems: Sequence[Problem], threads: int) -> tuple[float, float]:
         """Seconds of the first call with a problem of a new shape, and of the call after it."""
@@ -233,13 +242,3 @@ def _sampled(results: Any, problem: Problem) -> NDArray[Any]:
         places[:2] = 0, flat.size - 1
         samples.append(flat[places].astype(np.complex128 if flat.dtype.kind == "c" else np.float64))
     return np.concatenate(samples)
-
-
-def _until_quiet(patience: float = 0.2) -> None:
-    """Wait until the library's threads spin no longer, or patience ends."""
-    deadline = time.perf_counter() + patience
-    while time.perf_counter() < deadline:
-        before = time.process_time()
-        time.sleep(0.001)
-        if time.process_time() - before < 0.0003:
-            return
