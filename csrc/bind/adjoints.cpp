@@ -101,15 +101,14 @@ py::array conv_transpose(const py::array& x, const py::array& weight, const py::
                          const py::object& residual, const py::object& out, int threads, std::string_view algorithm,
                          std::int64_t workspace_limit) {
     const GradientGeometry geometry{{stride, padding, dilation, "zeros"}, true, output_padding, groups, channels_last};
-    ConvProblem problem = problem_of(geometry, dtype_of(x), shape_of(x), shape_of(weight));
-    if (dtype_of(weight) != problem.dtype) throw py::type_error("weight has another dtype than x");
+    const DType dtype = common_dtype(x, {&weight, &bias, &residual});
+    ConvProblem problem = problem_of(geometry, dtype, shape_of(x), shape_of(weight));
     problem.activation = activation_of(activation);
     const Shape shape = y_shape(problem, shape_of(x), channels_last);
-    const Inputs inputs{{x.data(), byte_strides(problem, x, channels_last)},
-                        {weight.data(), byte_strides(problem, weight)},
-                        bias_of(problem, bias),
+    const Inputs inputs{readable(problem, "x", x, byte_strides(problem, x, channels_last)),
+                        readable(problem, "weight", weight, byte_strides(problem, weight)), bias_of(problem, bias),
                         residual_of(problem, residual, shape, channels_last)};
-    Result result(out, x.dtype(), shape, {&x, &weight, &bias, &residual});
+    Result result(out, result_dtype(dtype, x), shape, {&x, &weight, &bias, &residual});
     const Array y(result.array().mutable_data(), byte_strides(problem, result.array(), channels_last));
     run_released(options_of(threads, algorithm_of(algorithm), workspace_limit),
                  [&](const Options& released) { return flatconv::conv(problem, inputs, y, released); });
@@ -124,12 +123,12 @@ py::array conv_input_gradient(const py::tuple& x_shape, const py::array& weight,
     const GradientGeometry geometry{
         {stride, padding, dilation, padding_mode}, transposed, output_padding, groups, channels_last};
     const Shape shape = sizes_of(x_shape);
-    const ConvProblem problem = problem_of(geometry, dtype_of(dy), shape, shape_of(weight));
+    const DType dtype = common_dtype(dy, {&weight});
+    const ConvProblem problem = problem_of(geometry, dtype, shape, shape_of(weight));
     check_dy(dy, y_shape(problem, shape, channels_last));
-    if (dtype_of(weight) != problem.dtype) throw py::type_error("weight has another dtype than grad_output");
-    const ConstArray dy_array(dy.data(), byte_strides(problem, dy, channels_last));
-    const ConstArray weight_array(weight.data(), byte_strides(problem, weight));
-    Result result(out, dy.dtype(), shape, {&dy, &weight});
+    const ConstArray dy_array = readable(problem, "grad_output", dy, byte_strides(problem, dy, channels_last));
+    const ConstArray weight_array = readable(problem, "weight", weight, byte_strides(problem, weight));
+    Result result(out, result_dtype(dtype, dy), shape, {&dy, &weight});
     const Array dx(result.array().mutable_data(), byte_strides(problem, result.array(), channels_last));
     run_released(options_of(threads, algorithm_of(algorithm), workspace_limit), [&](const Options& released) {
         return flatconv::conv_input_gradient(problem, dy_array, weight_array, dx, released);
@@ -145,12 +144,12 @@ py::array conv_weight_gradient(const py::array& x, const py::tuple& weight_shape
     const GradientGeometry geometry{
         {stride, padding, dilation, padding_mode}, transposed, output_padding, groups, channels_last};
     const Shape shape = sizes_of(weight_shape);
-    const ConvProblem problem = problem_of(geometry, dtype_of(x), shape_of(x), shape);
+    const DType dtype = common_dtype(x, {&dy});
+    const ConvProblem problem = problem_of(geometry, dtype, shape_of(x), shape);
     check_dy(dy, y_shape(problem, shape_of(x), channels_last));
-    if (dtype_of(dy) != problem.dtype) throw py::type_error("grad_output has another dtype than input");
-    const ConstArray x_array(x.data(), byte_strides(problem, x, channels_last));
-    const ConstArray dy_array(dy.data(), byte_strides(problem, dy, channels_last));
-    Result result(out, x.dtype(), shape, {&x, &dy});
+    const ConstArray x_array = readable(problem, "input", x, byte_strides(problem, x, channels_last));
+    const ConstArray dy_array = readable(problem, "grad_output", dy, byte_strides(problem, dy, channels_last));
+    Result result(out, result_dtype(dtype, x), shape, {&x, &dy});
     const Array dweight(result.array().mutable_data(), byte_strides(problem, result.array()));
     run_released(options_of(threads, algorithm_of(algorithm), workspace_limit), [&](const Options& released) {
         return flatconv::conv_weight_gradient(problem, x_array, dy_array, dweight, released);

@@ -98,8 +98,7 @@ Extent spatial_sizes(const ConvProblem& problem, const py::tuple& sizes) {
     return extent;
 }
 
-DType dtype_of(const py::array& array) {
-    const py::dtype dtype = array.dtype();
+DType dtype_of(const py::dtype& dtype) {
     // NumPy's numbers of its types: not asked for by way of pybind11, which compares descriptions each time, and has no
     // name for float16.
     using numpy = py::detail::npy_api;
@@ -118,6 +117,31 @@ DType dtype_of(const py::array& array) {
     // The type of another package, ml_dtypes, to which NumPy gives a number at run time.
     if (dtype.kind() == 'V' && dtype.attr("name").cast<std::string>() == "bfloat16") return DType::bfloat16;
     throw py::type_error("arrays must be float32, float64, float16, bfloat16, complex64 or complex128");
+}
+
+DType common_dtype(const py::array& array, std::initializer_list<const py::object*> others) {
+    const DType dtype = dtype_of(array);
+    for (const py::object* other : others) {
+        if (!other->is_none() && dtype_of(other->cast<py::array>()) != dtype) return DType::float32;
+    }
+    return dtype;
+}
+
+py::dtype result_dtype(DType common, const py::array& array) {
+    return dtype_of(array) == common ? array.dtype() : py::dtype::of<float>();
+}
+
+DType stored_as(const ConvProblem& problem, const char* name, DType dtype) {
+    if (dtype == problem.dtype) return DType::float32;  // stands for the problem's
+    const bool widened = problem.dtype == DType::float32 && (dtype == DType::float16 || dtype == DType::bfloat16);
+    if (!widened) throw py::type_error(std::string(name) + " has another dtype than the result");
+    return dtype;
+}
+
+ConstArray readable(const ConvProblem& problem, const char* name, const py::array& array, const ByteStrides& strides) {
+    ConstArray described(array.data(), strides);
+    described.stored = stored_as(problem, name, dtype_of(array));
+    return described;
 }
 
 ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, bool channels_last) {
@@ -248,8 +272,7 @@ ConstArray bias_of(const ConvProblem& problem, const py::object& bias) {
     if (bias.is_none()) return {};
     const auto array = bias.cast<py::array>();
     if (array.size() != problem.out_channels) throw py::value_error("bias is not one number for each channel");
-    if (dtype_of(array) != problem.dtype) throw py::type_error("bias has another dtype than x");
-    return {array.data(), {array.ndim() ? array.strides(0) : 0}};
+    return readable(problem, "bias", array, {array.ndim() ? array.strides(0) : 0});
 }
 
 void check(const Status& status) {

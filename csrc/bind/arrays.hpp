@@ -45,7 +45,20 @@ ByteStrides byte_strides(const ConvProblem& problem, const py::array& array, boo
 ByteStrides channels_last_strides(std::int64_t channels, const Extent& spatial, std::int64_t bytes);
 
 /// Raises TypeError for anything but the types of DType.
-DType dtype_of(const py::array& array);
+DType dtype_of(const py::dtype& dtype);
+inline DType dtype_of(const py::array& array) { return dtype_of(array.dtype()); }
+
+/// That of a result: the one type of all arrays, or float32 where some hold halves. The others may be None.
+DType common_dtype(const py::array& array, std::initializer_list<const py::object*> others);
+
+/// The same as NumPy has it, where `array` is one of them.
+py::dtype result_dtype(DType common, const py::array& array);
+
+/// `ConstArray::stored` for such a type. Raises TypeError for another than the problem's or, of float32, halves.
+DType stored_as(const ConvProblem& problem, const char* name, DType dtype);
+
+/// An array to read. Raises TypeError likewise.
+ConstArray readable(const ConvProblem& problem, const char* name, const py::array& array, const ByteStrides& strides);
 
 /// The size of the axis `back` places before the spatial ones (1: channels, 2: batch), or 1 where there is none.
 std::int64_t leading_size(const ConvProblem& problem, const py::array& array, int back);

@@ -66,8 +66,10 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
              py::arg("workspace_limit"))
         .def("run", &PackedLayer::run, py::arg("x"), py::arg("residual").none(true), py::arg("out").none(true),
              py::arg("threads"))
-        .def("workspace_bytes", &PackedLayer::workspace_bytes, py::arg("batch"), py::arg("input"), py::arg("threads"))
-        .def("explain", &PackedLayer::explain, py::arg("batch"), py::arg("input"), py::arg("threads"));
+        .def("workspace_bytes", &PackedLayer::workspace_bytes, py::arg("batch"), py::arg("input"), py::arg("threads"),
+             py::arg("x_dtype"))
+        .def("explain", &PackedLayer::explain, py::arg("batch"), py::arg("input"), py::arg("threads"),
+             py::arg("x_dtype"));
     module.def("im2col", flatconv::bind::im2col, py::arg("x"), py::arg("kernel_size"), py::arg("stride"),
                py::arg("padding"), py::arg("dilation"), py::arg("padding_mode"), py::arg("channels_last"),
                py::arg("threads"), py::arg("transposed"));

@@ -29,8 +29,9 @@ class PackedLayer {
                 std::string_view algorithm, std::int64_t workspace_limit);
 
     py::array run(const py::array& x, const py::object& residual, const py::object& out, int threads) const;
-    std::size_t workspace_bytes(std::int64_t batch, const py::tuple& input, int threads) const;
-    std::string explain(std::int64_t batch, const py::tuple& input, int threads) const;
+    std::size_t workspace_bytes(std::int64_t batch, const py::tuple& input, int threads,
+                                const py::dtype& x_dtype) const;
+    std::string explain(std::int64_t batch, const py::tuple& input, int threads, const py::dtype& x_dtype) const;
 
   private:
     /// Strides of the arrays of a call, which there aren't yet.
@@ -40,7 +41,7 @@ class PackedLayer {
     };
 
     Options options(int threads) const;
-    Layouts layouts(std::int64_t batch, const Extent& input) const;
+    Layouts layouts(std::int64_t batch, const Extent& input, const py::dtype& x_dtype) const;
 
     PackedConv packed_;
     ConvProblem problem_;

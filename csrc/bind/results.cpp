@@ -64,13 +64,12 @@ ConstArray residual_of(const ConvProblem& problem, const py::object& residual, c
                        bool channels_last) {
     if (residual.is_none()) return {};
     const auto array = residual.cast<py::array>();
-    if (dtype_of(array) != problem.dtype) throw py::type_error("residual has another dtype than x");
     const auto ndim = std::size_t(array.ndim());
     if (!std::equal(array.shape(), array.shape() + ndim, shape.begin(), shape.end())) {
         throw py::value_error("residual has shape " + text(array.shape(), ndim) + ", but the result has " +
                               text(shape.data(), shape.size()));
     }
-    return {array.data(), byte_strides(problem, array, channels_last)};
+    return readable(problem, "residual", array, byte_strides(problem, array, channels_last));
 }
 
 std::vector<py::ssize_t> shape_like(const ConvProblem& problem, const py::array& x, std::int64_t channels,

@@ -27,7 +27,9 @@ enum class WeightForm {
 struct PlanRequest {
     ConvShape shape;  // not empty
     Activation activation;
-    DType dtype;      // of real numbers
+    DType dtype;  // of y, of real numbers
+    // Of the two arrays that are read; they differ from it where they hold halves, and y floats.
+    DType x_dtype, weight_dtype;
     bool conjugates;  // complex weights stand for their conjugates
     const KernelSet* kernels;
     int threads;       // the work is split for so many,
@@ -40,12 +42,14 @@ struct PlanRequest {
     bool x_aligned;                   // x's real numbers are aligned, and whole ones apart
     bool x_pixels_dense;              // and all pixels of a channel are consecutive elements
     bool y_in_rows;                   // the same of y, and of the residual if there is one
-    bool halves_dense;                // x and y hold halves, and all pixels of a channel are consecutive ones
+    bool x_halves_dense;              // x holds halves, and all pixels of a channel are consecutive ones
+    bool y_halves_dense;              // the same of y
+    bool adds_halves = false;         // the residual holds halves, and y floats
     bool channels_innermost = false;  // in x and y: the pixels of a channel are far apart
     bool channels_dense = false;      // and the channels of a pixel consecutive elements; in the residual, too
 };
 
-/// How the arrays are read and written where they hold halves; else null. Then they hold T.
+/// How an array is read and written where it holds halves; else null. Then it holds T.
 template <typename T>
 const HalfKernels<T>* half_kernels(const KernelSet& kernels, DType dtype) noexcept {
     if constexpr (std::is_same_v<T, float>) {
@@ -56,14 +60,20 @@ const HalfKernels<T>* half_kernels(const KernelSet& kernels, DType dtype) noexce
 }
 
 template <typename T>
-const HalfKernels<T>* half_kernels(const PlanRequest& request) noexcept {
+const HalfKernels<T>* halves_of_x(const PlanRequest& request) noexcept {
+    return half_kernels<T>(*request.kernels, request.x_dtype);
+}
+
+/// Of y, and of the residual.
+template <typename T>
+const HalfKernels<T>* halves_of_y(const PlanRequest& request) noexcept {
     return half_kernels<T>(*request.kernels, request.dtype);
 }
 
-/// The same of weights alone: rows and packed ones are what is computed with already.
+/// Of weights: rows and packed ones are what is computed with already.
 template <typename T>
-const HalfKernels<T>* half_weights(const PlanRequest& request) noexcept {
-    return request.weights == WeightForm::strided ? half_kernels<T>(request) : nullptr;
+const HalfKernels<T>* halves_of_weights(const PlanRequest& request) noexcept {
+    return request.weights == WeightForm::strided ? half_kernels<T>(*request.kernels, request.weight_dtype) : nullptr;
 }
 
 /// The arrays of one call, all with explicit strides. `bias.data` and `residual.data` may be null.

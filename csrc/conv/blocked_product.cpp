@@ -260,11 +260,11 @@ std::unique_ptr<ConvPlan> plan_transposed_images(const PlanRequest& request) {
 const ConvAlgorithm im2col_algorithm = {Algorithm::im2col, "im2col", [](const PlanRequest& request) {
                                             return make_plan<AcrossPixels>(request, Packing::all);
                                         }};
-const ConvAlgorithm implicit_algorithm = {
-    Algorithm::implicit, "implicit", [](const PlanRequest& request) {
-        auto plan = make_plan<AcrossPixels>(request, Packing::crossing);
-        return has_pairs(*request.kernels, request.dtype) ? plan_pairs(request, std::move(plan)) : std::move(plan);
-    }};
+const ConvAlgorithm implicit_algorithm = {Algorithm::implicit, "implicit", [](const PlanRequest& request) {
+                                              auto plan = make_plan<AcrossPixels>(request, Packing::crossing);
+                                              return has_pairs(request) ? plan_pairs(request, std::move(plan))
+                                                                        : std::move(plan);
+                                          }};
 const ConvAlgorithm channels_algorithm = {Algorithm::channels, "channels", plan_channels};
 const ConvAlgorithm direct_algorithm = {Algorithm::direct, "direct", plan_direct};
 

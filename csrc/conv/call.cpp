@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/aligned_buffer.hpp"
+#include "conv/added_halves.hpp"
 #include "conv/complex_weights.hpp"
 #include "conv/transposed.hpp"
 #include "conv/weight_gradient.hpp"
@@ -47,6 +48,12 @@ AnyArray with_strides(AnyArray array, const Sizes& sizes, std::int64_t parts, st
     return array;
 }
 
+ConstArray completed(const ConstArray& array, const Sizes& sizes, const PlanRequest& request) {
+    const ConstArray typed = with_type(array, request.dtype);
+    const std::int64_t parts = request.shape.parts;
+    return with_strides(typed, sizes, parts, parts * element_bytes(typed.stored));
+}
+
 /// Whether all elements of an array are aligned, and whole elements apart. `bytes` is a power of two.
 bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes) {
     auto bits = reinterpret_cast<std::uintptr_t>(data);
@@ -56,37 +63,41 @@ bool is_aligned(const void* data, const ByteStrides& strides, std::int64_t bytes
 
 /// What the plan may know of the arrays: not where they are, but how they can be read.
 void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanRequest& request) {
+    const bool x_halves = is_half(arrays.x.stored), y_halves = is_half(request.dtype);
+    request.x_dtype = arrays.x.stored;
+    request.weight_dtype = arrays.packed && arrays.packed->pairs ? DType::bfloat16 : arrays.weight.stored;
+    request.adds_halves = arrays.residual.data && !y_halves && is_half(arrays.residual.stored);
     if (arrays.packed) request.weights = WeightForm::packed;
     const auto innermost = [](const ByteStrides& strides) { return std::abs(strides[1]) < std::abs(strides[4]); };
     request.channels_innermost = innermost(arrays.x.byte_strides) && innermost(arrays.y.byte_strides);
-    if (is_half(request.dtype)) {
-        request.halves_dense = is_dense(sizes.first.spatial, arrays.x.byte_strides, half_bytes) &&
-                               is_dense(sizes.result.spatial, arrays.y.byte_strides, half_bytes);
-        return;
-    }
+    request.x_halves_dense = x_halves && is_dense(sizes.first.spatial, arrays.x.byte_strides, half_bytes);
+    request.y_halves_dense = y_halves && is_dense(sizes.result.spatial, arrays.y.byte_strides, half_bytes);
     const std::int64_t bytes = element_bytes(request.dtype);
     const bool real = request.shape.parts == 1;
     if (!arrays.packed && real) {
         const WeightSizes weights = weight_sizes(request.shape);
-        const bool in_rows = request.dtype == DType::float32 ? lies_in_rows<float>(weights, arrays.weight)
-                                                             : lies_in_rows<double>(weights, arrays.weight);
+        const bool in_rows = arrays.weight.stored == DType::float32   ? lies_in_rows<float>(weights, arrays.weight)
+                             : arrays.weight.stored == DType::float64 ? lies_in_rows<double>(weights, arrays.weight)
+                                                                      : false;
         request.weights = in_rows ? WeightForm::rows : WeightForm::strided;
     }
     const ByteStrides& x = arrays.x.byte_strides;
-    request.x_aligned = is_aligned(arrays.x.data, x, bytes);
+    request.x_aligned = !x_halves && is_aligned(arrays.x.data, x, bytes);
     request.x_pixels_dense = real && request.x_aligned && is_dense(sizes.first.spatial, x, bytes);
     const auto has_dense_channels = [&](const void* data, const ByteStrides& strides) {
         return is_aligned(data, strides, bytes) && strides[1] == bytes;
     };
-    request.channels_dense =
-        real && request.channels_innermost && has_dense_channels(arrays.x.data, x) &&
-        has_dense_channels(arrays.y.data, arrays.y.byte_strides) &&
-        (!arrays.residual.data || has_dense_channels(arrays.residual.data, arrays.residual.byte_strides));
+    // Halves that are added to floats are not the plan's.
+    const bool adds = arrays.residual.data && !request.adds_halves;
+    request.channels_dense = real && !x_halves && !y_halves && request.channels_innermost &&
+                             has_dense_channels(arrays.x.data, x) &&
+                             has_dense_channels(arrays.y.data, arrays.y.byte_strides) &&
+                             (!adds || has_dense_channels(arrays.residual.data, arrays.residual.byte_strides));
     const auto in_pixel_rows = [&](const void* data, const ByteStrides& strides) {
         return is_aligned(data, strides, bytes) && is_dense(sizes.result.spatial, strides, bytes);
     };
-    request.y_in_rows = real && in_pixel_rows(arrays.y.data, arrays.y.byte_strides) &&
-                        (!arrays.residual.data || in_pixel_rows(arrays.residual.data, arrays.residual.byte_strides));
+    request.y_in_rows = real && !y_halves && in_pixel_rows(arrays.y.data, arrays.y.byte_strides) &&
+                        (!adds || in_pixel_rows(arrays.residual.data, arrays.residual.byte_strides));
 }
 
 /// The first cache line in a piece of memory, or null if fewer than `wanted` bytes follow it. For nothing, any place is
@@ -106,7 +117,7 @@ Status describe(Task task, const ConvProblem& problem, const Options& options, P
     if (Status status = check_threads(options); !status) return status;
     request.kernels = current_kernel_set();
     if (!request.kernels) return unusable_isa();
-    request.dtype = real_dtype(problem.dtype);
+    request.dtype = request.x_dtype = request.weight_dtype = real_dtype(problem.dtype);
     // The transpose of a convolution that multiplies with numbers multiplies with their conjugates, and the other way
     // round.
     request.conjugates = problem.transposed;
@@ -116,7 +127,7 @@ Status describe(Task task, const ConvProblem& problem, const Options& options, P
     const ConvShape& shape = request.shape;
     request.x_aligned = as_they_lie;
     request.x_pixels_dense = request.y_in_rows = as_they_lie && shape.parts == 1;
-    request.halves_dense = !as_they_lie;
+    request.x_halves_dense = request.y_halves_dense = !as_they_lie;
     const double work = double(shape.batch) * double(shape.groups * shape.out_channels) * double(shape.pixels) *
                         double(std::max<std::int64_t>(shape.depth, 1));
     request.threads = threads_for(options, work);
@@ -129,14 +140,14 @@ bool writes_nothing(Task task, const ConvShape& shape) { return TaskSizes(task, 
 void describe_layouts(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
                       PlanRequest& request, ConvArrays& arrays) {
     const TaskSizes sizes(task, request.shape);
-    const std::int64_t parts = request.shape.parts, bytes = parts * element_bytes(request.dtype);
-    arrays = {with_strides(inputs.x, sizes.first, parts, bytes),
-              with_strides(inputs.weight, sizes.second, parts, bytes),
-              inputs.bias,
-              with_strides(inputs.residual, sizes.result, parts, bytes),
-              with_strides(y, sizes.result, parts, bytes),
+    const std::int64_t parts = request.shape.parts;
+    arrays = {completed(inputs.x, sizes.first, request),
+              completed(inputs.weight, sizes.second, request),
+              with_type(inputs.bias, request.dtype),
+              completed(inputs.residual, sizes.result, request),
+              with_strides(y, sizes.result, parts, parts * element_bytes(request.dtype)),
               packed};
-    if (inputs.bias.dense) arrays.bias.byte_strides = {bytes};
+    if (inputs.bias.dense) arrays.bias.byte_strides = {parts * element_bytes(arrays.bias.stored)};
     describe_layout(sizes, arrays, request);
 }
 
@@ -150,11 +161,35 @@ Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const Pa
     const bool reads = !sizes.second.empty();
     if (reads && !inputs.weight.data && !packed) return null(names.second);
     if (reads && !sizes.first.empty() && !inputs.x.data) return null(names.first);
+    const auto checked = [&](const ConstArray& array, const char* name) {
+        const DType dtype = request.shape.parts == 1 ? request.dtype : DType::complex64;
+        return can_hold(dtype, array.stored) ? Status{} : wrongly_stored(name);
+    };
+    if (Status status = checked(inputs.x, names.first); !status) return status;
+    if (Status status = checked(inputs.weight, names.second); !status) return status;
+    if (Status status = checked(inputs.bias, "bias"); !status) return status;
+    if (Status status = checked(inputs.residual, "residual"); !status) return status;
     describe_layouts(task, inputs, y, packed, request, arrays);
     return {};
 }
 
+Status wrongly_stored(const char* name) {
+    return {StatusCode::invalid_argument,
+            std::string(name) + " is stored as halves, which only a float32 problem reads"};
+}
+
 Status plan(Task task, const PlanRequest& request, const Options& options, std::unique_ptr<ConvPlan>& chosen) {
+    // The definition adds whatever the residual holds.
+    if (request.adds_halves && options.algorithm != Algorithm::reference) {
+        PlanRequest bare = request;
+        bare.adds_halves = false;
+        bare.activation = {};
+        std::unique_ptr<ConvPlan> sums;
+        if (Status status = plan(task, bare, options, sums); !status) return status;
+        const Sizes y = TaskSizes(task, request.shape).result;
+        chosen = plan_added_halves(request, {y.first, y.channels, y.spatial}, std::move(sums));
+        return {};
+    }
     const auto way = task == Task::convolution ? choose
                      : task == Task::transpose ? plan_transposed
                                                : plan_weight_gradient;

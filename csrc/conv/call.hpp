@@ -27,14 +27,29 @@ struct ArrayNames {
 /// Whether the task writes nothing.
 bool writes_nothing(Task task, const ConvShape& shape);
 
-/// Completes strides and tells the plan how the arrays can be read; null ones count as aligned. Of `inputs`, `x` and
-/// `weight` stand for the two arrays that the task reads, in its order.
+/// Completes what the arrays hold and their strides, and tells the plan how the arrays can be read; null ones count as
+/// aligned. Of `inputs`, `x` and `weight` stand for the two arrays that the task reads, in its order.
 void describe_layouts(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
                       PlanRequest& request, ConvArrays& arrays);
 
 /// The same for a call, whose arrays must not be null; but `weight` may be where it is packed.
 Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
                        const ArrayNames& names, PlanRequest& request, ConvArrays& arrays);
+
+/// Whether an array of such a problem may hold that: what the problem says, which float32 stands for, too; of a float32
+/// problem also halves.
+inline bool can_hold(DType problem, DType stored) noexcept {
+    return stored == DType::float32 || stored == problem || (problem == DType::float32 && is_half(stored));
+}
+
+/// Where it may not.
+Status wrongly_stored(const char* name);
+
+/// `array` with what it holds said outright. `dtype` is that of real numbers.
+inline ConstArray with_type(ConstArray array, DType dtype) noexcept {
+    if (dtype != DType::float32 || !is_half(array.stored)) array.stored = dtype;
+    return array;
+}
 
 /// The plan of the task's algorithm that the options name, or the cheapest.
 Status plan(Task task, const PlanRequest& request, const Options& options, std::unique_ptr<ConvPlan>& chosen);

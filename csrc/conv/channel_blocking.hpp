@@ -21,9 +21,10 @@ struct ChannelBlocking {
           shape(images_in_line(request.shape)),
           panels(weight_sizes(shape), kernels),
           weights(request.weights),
-          half_panels(half_weights<T>(request)),
+          half_panels(halves_of_weights<T>(request)),
           x_aligned(request.x_aligned),
-          half(half_kernels<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
           in_place(request.x_aligned && reads_pixels_in_place(shape) &&
                    !(shape.stride[2] > 1 && gathers(request.channels_innermost))),
           transposes(request.y_in_rows && shape.batch == request.shape.batch),
@@ -52,12 +53,13 @@ struct ChannelBlocking {
     const WeightForm weights;
     const HalfKernels<T>* const half_panels;  // of weights that tasks pack; or null
     const bool x_aligned;
-    const HalfKernels<T>* const half;  // of x, y and the residual; or null
-    const bool in_place;               // pixels are read from the image
-    const bool transposes;             // sums become rows of pixels
-    const bool strays;                 // neighbouring pixels are apart, as where channels are innermost
-    const std::int64_t block;          // of depth
-    const TapBoxes taps;               // that count
+    const HalfKernels<T>* const half_x;  // of x; or null
+    const HalfKernels<T>* const half_y;  // of y and the residual; or null
+    const bool in_place;                 // pixels are read from the image
+    const bool transposes;               // sums become rows of pixels
+    const bool strays;                   // neighbouring pixels are apart, as where channels are innermost
+    const std::int64_t block;            // of depth
+    const TapBoxes taps;                 // that count
     /// A panel meets all depths before the next one's turn: the band keeps its pixels of all depths, instead of those
     /// of a block and the sums of all panels.
     const bool panels_outside;
@@ -216,12 +218,12 @@ struct ChannelBlocking {
         const double gaps = has_far_gaps() ? cost::gap * pixels * channels : 0;
         const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
         // Where channels are innermost, x is transposed into the band, and sums are as y wants them.
-        const double stray = !strays ? 0 : half ? cost::stray : cost::finish;
+        const double stray = !strays ? 0 : half_x ? cost::stray : cost::finish;
         return {stray * channels * padded.elements + tiles + tables + gaps +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
-                    (strays && !half ? cost::pad : cost::finish) * sums,
+                    (strays && !half_y ? cost::pad : cost::finish) * sums,
                 read + kept};
     }
 };

@@ -25,10 +25,10 @@ class ChannelTask {
           band_box_(blocking.band_box(task_.box)),
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
-          y_(shape_, task_, arrays, operands, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half_x, blocking_.layout, blocking_.band_shape,
                                         band_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks,
                                         workspace_.placed);
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],

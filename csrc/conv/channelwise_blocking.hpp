@@ -16,7 +16,8 @@ template <typename T>
 struct ChannelwiseBlocking {
     explicit ChannelwiseBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
-          half(half_kernels<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
           shape(one_group(request.shape)),
           band_shape(VectorBandPlan<T>::without_gaps(shape)),
           multiplier(request.shape.out_channels),
@@ -48,8 +49,9 @@ struct ChannelwiseBlocking {
     }
 
     const Kernels<T>& kernels;
-    const HalfKernels<T>* const half;  // that x and y hold, or null
-    const ConvShape shape;             // all output channels are of one group, of which each has so many input channels
+    const HalfKernels<T>* const half_x;  // of x; or null
+    const HalfKernels<T>* const half_y;  // of y and the residual; or null
+    const ConvShape shape;  // all output channels are of one group, of which each has so many input channels
     /// Where a stride leaves no gaps, the band has a position for every coordinate, of which the pixels are those at a
     /// distance.
     const ConvShape band_shape;
@@ -105,7 +107,7 @@ struct ChannelwiseBlocking {
         const double vector = runs * (double(shape.depth) * std::max(8.0, run + 1) + blocks * (cost::tile + 2 * run)) +
                               2 * cost::finish * lanes * pixels + spread * lanes * padded.elements + 300;
         return {vector * double(ceil_div(rows, kernels.lanes)),
-                lanes * (padded.elements * (spreads && !half ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};
+                lanes * (padded.elements * (spreads && !half_x ? 1 : 2) + pixels * (y_in_rows ? 1 : 2))};
     }
 };
 

@@ -22,7 +22,7 @@ class ChannelwiseTask {
           operands_(operands),
           workspace_(workspace),
           task_(shape_, blocking.bands, index),
-          y_(shape_, task_, arrays, operands, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) {
         VectorBand<T> band(blocking_.bringing, workspace_.vectors, 1, arrays_.x.byte_strides);

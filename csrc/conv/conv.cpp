@@ -64,8 +64,8 @@ Status conv_weight_gradient(const ConvProblem& problem, const ConstArray& x, con
     return compute(Operation::weight_gradient, problem, {x, dy, {}, {}}, dweight, {"x", "dy", "dweight"}, options);
 }
 
-Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options,
-                       Operation operation) noexcept {
+Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options, Operation operation,
+                       const Inputs& inputs) noexcept {
     return guarded([&]() -> Status {
         if (operation == Operation::conv_integer || operation == Operation::qlinear_conv) {
             return byte_workspace(problem, operation == Operation::qlinear_conv, options, bytes);
@@ -75,6 +75,8 @@ Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Opt
         if (Status status = describe(task, problem, options, request); !status) return status;
         bytes = 0;
         if (writes_nothing(task, request.shape)) return {};
+        ConvArrays arrays;
+        describe_layouts(task, inputs, {}, nullptr, request, arrays);
         std::unique_ptr<ConvPlan> chosen;
         Status status = plan(task, request, options, chosen);
         if (status) bytes = workspace_of(*chosen);

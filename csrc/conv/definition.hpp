@@ -12,16 +12,24 @@
 namespace flatconv {
 
 /// An element of the weight or the bias: those of a packed layer are what is computed with.
-template <typename Stored>
-Number<Stored> load_parameter(const ConvArrays& arrays, const void* data, std::int64_t offset) {
-    return arrays.packed ? load<Number<Stored>>(data, offset) : load<Stored>(data, offset);
+template <typename T>
+T load_parameter(const ConvArrays& arrays, const ConstArray& array, std::int64_t offset) {
+    return arrays.packed ? load<T>(array.data, offset) : load_stored<T>(array.stored, array.data, offset);
 }
 
-/// How far an element of x, of y or of the residual is from the first.
+/// How far an element of x, of y or of the residual is from the first. `bytes` are those of the parts of complex ones.
 inline std::int64_t element_at(const ConvShape& shape, const ByteStrides& strides, std::int64_t image,
                                std::int64_t channel, const Extent& at, std::int64_t bytes) {
     return image * strides[0] + shape.channel_at(strides[1], channel, bytes) + at[0] * strides[2] + at[1] * strides[3] +
            at[2] * strides[4];
+}
+
+/// Such an element.
+template <typename T>
+T load_element(const ConvShape& shape, const ConstArray& array, std::int64_t image, std::int64_t channel,
+               const Extent& at) {
+    return load_stored<T>(array.stored, array.data,
+                          element_at(shape, array.byte_strides, image, channel, at, sizeof(T)));
 }
 
 /// What kernels/curves.hpp computes with, one number at a time.
@@ -59,19 +67,16 @@ T activated(const Activation& activation, T value) {
 }
 
 /// activation(sum + bias + residual), for one output.
-template <typename Stored>
-Number<Stored> finished(Number<Stored> sum, const ConvShape& shape, const Activation& activation,
-                        const ConvArrays& arrays, std::int64_t image, std::int64_t channel, const Extent& at) {
-    Number<Stored> bias = 0;
+template <typename T>
+T finished(T sum, const ConvShape& shape, const Activation& activation, const ConvArrays& arrays, std::int64_t image,
+           std::int64_t channel, const Extent& at) {
+    T bias = 0;
     if (arrays.bias.data) {
-        bias += load_parameter<Stored>(arrays, arrays.bias.data,
-                                       shape.channel_at(arrays.bias.byte_strides[0], channel, sizeof(Stored)));
+        bias +=
+            load_parameter<T>(arrays, arrays.bias, shape.channel_at(arrays.bias.byte_strides[0], channel, sizeof(T)));
     }
     sum += bias;
-    if (arrays.residual.data) {
-        sum += load<Stored>(arrays.residual.data,
-                            element_at(shape, arrays.residual.byte_strides, image, channel, at, sizeof(Stored)));
-    }
+    if (arrays.residual.data) sum += load_element<T>(shape, arrays.residual, image, channel, at);
     return activated(activation, sum);
 }
 

@@ -17,7 +17,8 @@ struct DirectBlocking {
         : kernels(kernels_of<T>(*request.kernels)),
           shape(request.shape),
           x_aligned(request.x_aligned),
-          half(half_kernels<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
           flattens(shape.output[2] <= kernels.lanes && shape.output[1] > 1),
           band_shape(flattens ? shape : with_all_rows(shape)),
           shares_rows(!flattens && shape.stride[1] == shape.dilation[1]),
@@ -35,7 +36,8 @@ struct DirectBlocking {
     const Kernels<T>& kernels;
     const ConvShape shape;
     const bool x_aligned;
-    const HalfKernels<T>* const half;  // of x, y and the residual; or null
+    const HalfKernels<T>* const half_x;  // of x; or null
+    const HalfKernels<T>* const half_y;  // of y and the residual; or null
     /// Rows that are shorter than a vector are convolved as one, together with what lies between them in the band.
     const bool flattens;
     const ConvShape band_shape;  // the rows of its bands follow each other as in the image

@@ -25,14 +25,14 @@ class DirectTask {
           band_box_(blocking.band_box(box_)) {}
 
     void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half_x, blocking_.layout, blocking_.band_shape,
                                         band_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         const bool one_block = shape_.depth <= blocking_.block;
         if (one_block) place_kernel_rows(0, shape_.depth);
         const std::int64_t end = std::min(shape_.groups, first_group_ + blocking_.groups_per_task);
         for (std::int64_t group = first_group_; group < end; ++group) {
             const BandTask task(box_, image_, group, shape_.out_channels);
-            const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half);
+            const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
             std::int64_t depth = 0, padded = 0;
             // Without depth, one empty block still writes the bias.
             do {
@@ -138,11 +138,11 @@ class DirectTask {
     }
 
     /// Whether sums are finished where they are kept, and need only be copied.
-    bool copies(const OutputBand<T>& y) const { return blocking_.half || (blocking_.y_in_rows && !y.has_residual()); }
+    bool copies(const OutputBand<T>& y) const { return blocking_.half_y || (blocking_.y_in_rows && !y.has_residual()); }
 
     /// From the sums that were kept to y.
     void bring_home(const OutputBand<T>& y) const {
-        if (blocking_.half) {
+        if (blocking_.half_y) {
             return y.store_rows(blocking_.kernels, 0, shape_.out_channels, workspace_.sums, sums_channel_stride(),
                                 sums_line_stride());
         }

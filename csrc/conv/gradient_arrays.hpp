@@ -15,8 +15,10 @@ namespace flatconv {
 template <typename T>
 class GradientArrays {
   public:
-    GradientArrays(const Kernels<T>& kernels, const HalfKernels<T>* half, const ConvShape& shape)
-        : kernels_(kernels), half_(half), shape_(shape) {}
+    /// How dy and the gradient are read and written where they hold halves; else null.
+    GradientArrays(const Kernels<T>& kernels, const HalfKernels<T>* half_dy, const HalfKernels<T>* half_gradient,
+                   const ConvShape& shape)
+        : kernels_(kernels), half_dy_(half_dy), half_gradient_(half_gradient), shape_(shape) {}
 
     /// Some output channels, counted through all groups.
     struct Channels {
@@ -29,9 +31,9 @@ class GradientArrays {
     void read_dy(const ConstArray& dy, Channels channels, std::int64_t first, std::int64_t length, T* to,
                  std::int64_t width, std::int64_t stride) const {
         const ByteStrides& strides = dy.byte_strides;
-        const bool dense = is_dense(shape_.output, strides, stored_bytes());
+        const bool dense = is_dense(shape_.output, strides, stored_bytes(half_dy_));
         const std::int64_t run = dense ? shape_.pixels : shape_.output[2];
-        const std::int64_t step = dense ? stored_bytes() : strides[4];
+        const std::int64_t step = dense ? stored_bytes(half_dy_) : strides[4];
         const auto* pixels = static_cast<const std::byte*>(dy.data);
         for (std::int64_t i = 0; i < length;) {
             const std::int64_t image = (first + i) / shape_.pixels, position = (first + i) % shape_.pixels;
@@ -49,12 +51,12 @@ class GradientArrays {
                const Array& dweight) const {
         const ByteStrides& strides = dweight.byte_strides;
         std::byte* const first = static_cast<std::byte*>(dweight.data) + channels.first * strides[0];
-        const std::int64_t bytes = stored_bytes();
+        const std::int64_t bytes = stored_bytes(half_gradient_);
         const bool rows_are_neighbours =
             is_dense(shape_.kernel, strides, bytes) && (shape_.in_channels == 1 || strides[1] == shape_.taps * bytes);
-        if (half_ && rows_are_neighbours) {
-            narrow_transposed(kernels_, *half_, sums, sums_stride, rows, channels.count, first + first_row * bytes,
-                              strides[0]);
+        if (half_gradient_ && rows_are_neighbours) {
+            narrow_transposed(kernels_, *half_gradient_, sums, sums_stride, rows, channels.count,
+                              first + first_row * bytes, strides[0]);
             return;
         }
         if (rows_are_neighbours && is_aligned(first, strides[0])) {
@@ -66,8 +68,8 @@ class GradientArrays {
             const auto [channel, tap] = element_at(first_row + row);
             std::byte* to =
                 first + channel * strides[1] + tap[0] * strides[2] + tap[1] * strides[3] + tap[2] * strides[4];
-            if (half_) {
-                half_->narrow({sums + row * sums_stride, 0, 1, channels.count, to, 0, strides[0]});
+            if (half_gradient_) {
+                half_gradient_->narrow({sums + row * sums_stride, 0, 1, channels.count, to, 0, strides[0]});
                 continue;
             }
             for (std::int64_t col = 0; col < channels.count; ++col, to += strides[0]) {
@@ -93,12 +95,12 @@ class GradientArrays {
         };
         for (std::int64_t col = 0; col < channels.count; col += width, to += stride) {
             const std::int64_t end = std::min(width, channels.count - col);
-            if (half_) {
+            if (half_dy_) {
                 widen_transposed(kernels_, end, count, to, width,
                                  [&](std::int64_t r, std::int64_t rows, std::int64_t c, std::int64_t length, T* numbers,
                                      std::int64_t numbers_stride) {
-                                     half_->widen({channel(col + r) + c * step, channel_stride, step, rows, length,
-                                                   numbers, numbers_stride});
+                                     half_dy_->widen({channel(col + r) + c * step, channel_stride, step, rows, length,
+                                                      numbers, numbers_stride});
                                  });
                 continue;
             }
@@ -119,10 +121,11 @@ class GradientArrays {
         return reinterpret_cast<std::uintptr_t>(data) % alignof(T) == 0 && stride % std::int64_t(sizeof(T)) == 0;
     }
 
-    std::int64_t stored_bytes() const { return half_ ? half_bytes : std::int64_t(sizeof(T)); }
+    static std::int64_t stored_bytes(const HalfKernels<T>* half) { return half ? half_bytes : std::int64_t(sizeof(T)); }
 
     const Kernels<T>& kernels_;
-    const HalfKernels<T>* const half_;  // of all arrays; or null
+    const HalfKernels<T>* const half_dy_;
+    const HalfKernels<T>* const half_gradient_;
     const ConvShape& shape_;
 };
 

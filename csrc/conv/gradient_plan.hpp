@@ -33,9 +33,9 @@ class GradientPlan : public ConvPlan {
   protected:
     explicit GradientPlan(const PlanRequest& request)
         : kernels_(kernels_of<T>(*request.kernels)),
-          half_(half_kernels<T>(request)),
+          half_x_(halves_of_x<T>(request)),
           shape_(request.shape),
-          arrays_(kernels_, half_, shape_),
+          arrays_(kernels_, half_kernels<T>(*request.kernels, request.weight_dtype), halves_of_y<T>(request), shape_),
           depth_(shape_.batch * shape_.pixels),
           participants_(request.participants) {}
 
@@ -50,7 +50,7 @@ class GradientPlan : public ConvPlan {
                           std::int64_t index) const = 0;
 
     const Kernels<T>& kernels_;
-    const HalfKernels<T>* const half_;  // of all three arrays; or null
+    const HalfKernels<T>* const half_x_;  // of x; or null
     const ConvShape shape_;
     const GradientArrays<T> arrays_;
     const std::int64_t depth_;  // positions of all images

@@ -16,7 +16,8 @@ struct ImageBlocking {
     explicit ImageBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
           shape(request.shape),
-          half(half_kernels<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
           bands(plan(request)),
           groups_per_task(groups_at_once(shape, bands, work(bands.box[1]), request.threads)),
           channels_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box[1])))),
@@ -24,8 +25,9 @@ struct ImageBlocking {
 
     const Kernels<T>& kernels;
     const ConvShape shape;
-    const HalfKernels<T>* const half;  // of x, y and the residual; or null
-    const BandPlan bands;              // of one group
+    const HalfKernels<T>* const half_x;  // of x; or null
+    const HalfKernels<T>* const half_y;  // of y and the residual; or null
+    const BandPlan bands;                // of one group
     const std::int64_t groups_per_task;
     const std::int64_t channels_per_poll;  // a question to the application is not free, and a channel may be quick
     const int participants;
@@ -42,8 +44,9 @@ struct ImageBlocking {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const bool mirrored = request.shape.mirrored;
         const bool has_kernel = mirrored ? kernels.transpose_image : kernels.convolve_image;
-        const bool in_rows = (request.x_pixels_dense && request.y_in_rows) || (request.halves_dense && !mirrored);
-        return has_kernel && in_rows && suits_shape(request);
+        const bool x_in_rows = request.x_pixels_dense || (request.x_halves_dense && !mirrored);
+        const bool y_in_rows = request.y_in_rows || (request.y_halves_dense && !mirrored);
+        return has_kernel && x_in_rows && y_in_rows && suits_shape(request);
     }
 
     static bool suits_shape(const PlanRequest& request) {
@@ -54,7 +57,7 @@ struct ImageBlocking {
         const bool square =
             shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 && shape.dilation[2] == 1;
         const bool of_size = shape.mirrored ? transposes_images<T>(size, stride) : convolves_images<T>(size, stride);
-        const bool fits = !half_kernels<T>(request) || fitting_rows(request) >= 1;
+        const bool fits = !halves_of_x<T>(request) || fitting_rows(request) >= 1;
         return flat && alone && square && of_size && shape.padding_mode == PaddingMode::zeros && meets_image(shape) &&
                fits;
     }
@@ -89,7 +92,7 @@ struct ImageBlocking {
         const std::int64_t sharing =
             std::clamp<std::int64_t>(ceil_div(wanted, channels), 1, ceil_div(shape.output[1], least_rows));
         const std::int64_t parts =
-            std::max(sharing, ceil_div(shape.output[1], half ? rows : std::max(rows, least_rows)));
+            std::max(sharing, ceil_div(shape.output[1], half_x ? rows : std::max(rows, least_rows)));
         BandPlan plan{};
         plan.box = {1, ceil_div(shape.output[1], parts), shape.output[2]};
         plan.counts = {1, ceil_div(shape.output[1], plan.box[1]), 1};
@@ -114,7 +117,9 @@ struct ImageBlocking {
         const double each = double(vectors) / strips;
         const double row = std::max(taps * each, 6 * double(size)) + (stride > 1 ? 10 * each : 0) + taps / 4 + 8;
         // Halves are converted on both ways.
-        const double converted = half ? double(rows) * double(shape.input[2] * stride + shape.output[2]) : 0;
+        const double read = half_x ? double(shape.input[2] * stride) : 0,
+                     written = half_y ? double(shape.output[2]) : 0;
+        const double converted = double(rows) * (read + written);
         return strips * row * double(rows + (size - 1) / stride) + 2 * converted / kernels.lanes + 60;
     }
 };
@@ -158,11 +163,11 @@ struct ImageWorkspace {
     T* y = nullptr;
 
     ImageWorkspace(const ImageBlocking<T>& blocking, Carver& carver) {
-        if (!blocking.half) return;
         const std::int64_t rows = blocking.bands.box[1];
+        if (!blocking.half_x) return;
         x = carver.take<T>(
             std::size_t(std::min(blocking.shape.input[1], blocking.reach(rows)) * blocking.shape.input[2]));
-        y = carver.take<T>(std::size_t(rows * blocking.shape.output[2]));
+        if (blocking.half_y) y = carver.take<T>(std::size_t(rows * blocking.shape.output[2]));
     }
     void prepare(const ImageBlocking<T>&) const {}
 };

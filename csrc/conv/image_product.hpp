@@ -27,16 +27,15 @@ class ImageTask {
         channel.residual_row_stride = channel.y_row_stride;
         // Of the image, where only the rows that the box meets are widened.
         const std::int64_t first_met = std::clamp<std::int64_t>(channel.first_row, 0, shape_.input[1]);
-        if (blocking_.half) {
+        if (blocking_.half_x) {
             const std::int64_t end_met = channel.first_row + blocking_.reach(channel.rows);
             channel.x = workspace_.x;
             channel.x_rows = std::max<std::int64_t>(0, std::min(shape_.input[1], end_met) - first_met);
             channel.first_row -= first_met;
-            channel.y = workspace_.y;
         }
         const std::int64_t first = task_.first_group;
         const BandTask task(task_.box, task_.image, first, task_.end_group - first);
-        const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half);
+        const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
         constexpr T infinity = std::numeric_limits<T>::infinity();
         const Epilogue<T> shared = y.epilogue(0, 0);
         const bool clamps = shared.clamps && !shared.residual;
@@ -48,14 +47,15 @@ class ImageTask {
             T gathered[most_taps];
             channel.weights = weights_of(group, gathered);
             channel.epilogue = &epilogue;
-            if (blocking_.half) {
+            if (blocking_.half_x) {
                 widen_rows(group, first_met, channel.x_rows);
-                blocking_.kernels.convolve_image(channel);
-                y.store_rows(blocking_.kernels, group - first, 1, workspace_.y, 0, channel.y_row_stride);
             } else {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
-                channel.y = y.row(group - first);
-                (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
+            }
+            channel.y = blocking_.half_y ? workspace_.y : y.row(group - first);
+            (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
+            if (blocking_.half_y) {
+                y.store_rows(blocking_.kernels, group - first, 1, workspace_.y, 0, channel.y_row_stride);
             }
         }
     }
@@ -89,8 +89,8 @@ class ImageTask {
         const std::byte* const from = channel_of(group) + first * strides[3];
         // As one row where they follow each other.
         const bool joined = strides[3] == cols * strides[4];
-        blocking_.half->widen({from, strides[3], strides[4], joined ? 1 : rows, joined ? rows * cols : cols,
-                               workspace_.x, std::ptrdiff_t(cols)});
+        blocking_.half_x->widen({from, strides[3], strides[4], joined ? 1 : rows, joined ? rows * cols : cols,
+                                 workspace_.x, std::ptrdiff_t(cols)});
     }
 
     const ImageBlocking<T>& blocking_;

@@ -42,8 +42,9 @@ struct InterleavedBlocking {
     /// The request's shape is that of the product: see transposed().
     explicit InterleavedBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
-          half(half_kernels<T>(request)),
-          half_rows(half_weights<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
+          half_rows(halves_of_weights<T>(request)),
           shape(request.shape),
           x_aligned(request.x_aligned),
           y_in_rows(request.y_in_rows),
@@ -91,7 +92,8 @@ struct InterleavedBlocking {
     static constexpr std::int64_t most_phases = 64;
 
     const Kernels<T>& kernels;
-    const HalfKernels<T>* const half;       // of x, y and the residual; or null
+    const HalfKernels<T>* const half_x;     // of x; or null
+    const HalfKernels<T>* const half_y;     // of y and the residual; or null
     const HalfKernels<T>* const half_rows;  // of weights that are packed in the call; or null
     const ConvShape shape;
     const bool x_aligned;

@@ -24,7 +24,7 @@ class InterleavedTask {
           task_(grid_task_),
           plane_vectors_(ceil_div(blocking.layout.position_at(0, grid_task_.box.size[1] - 1, grid_task_.box.size[2]),
                                   blocking.kernels.lanes)),
-          y_(shape_, with_outputs(), arrays, operands, blocking.half) {}
+          y_(shape_, with_outputs(), arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) {
         if (workspace_.weights && !*workspace_.has_weights) pack_weights();
@@ -72,8 +72,8 @@ class InterleavedTask {
 
     void pad_pixels() const {
         const PixelBox box = blocking_.pixels_of(grid_task_.box);
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape, box,
-                                        arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half_x, blocking_.layout, blocking_.band_shape,
+                                        box, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         bool inside = true;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
             inside &= box.first[axis] >= 0 && box.first[axis] + box.size[axis] <= shape_.input[axis];
@@ -136,7 +136,7 @@ class InterleavedTask {
     /// Interleaves the phases of a channel, line by line.
     void finish(std::int64_t row, std::int64_t strip_row) const {
         const PixelBox& box = task_.box;
-        const bool finishes = workspace_.row == nullptr || blocking_.half;
+        const bool finishes = workspace_.row == nullptr || blocking_.half_y;
         std::fill_n(workspace_.bias, InterleavedWorkspace<T>::bias_length, y_.epilogue(row, 0).bias[0]);
         for (std::int64_t d = 0; d < box.size[0]; ++d) {
             for (std::int64_t h = 0; h < box.size[1]; ++h) {
@@ -151,7 +151,7 @@ class InterleavedTask {
             }
         }
         if (!workspace_.row) return;
-        if (blocking_.half) {
+        if (blocking_.half_y) {
             y_.store_rows(blocking_.kernels, row, 1, workspace_.row, std::ptrdiff_t(box.pixels()),
                           std::ptrdiff_t(box.size[2]));
         } else {

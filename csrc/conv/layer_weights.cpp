@@ -109,10 +109,11 @@ std::size_t LayerWeights::place(const std::vector<Part>& parts, const KernelSet&
 }
 
 template <typename T>
-Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& shape, DType dtype,
-                               const KernelSet& set, const ConstArray& bias, const Packers& packers) {
+Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& shape, const KernelSet& set,
+                               const ConstArray& bias, const Packers& packers) {
     const Kernels<T>& kernels = kernels_of<T>(set);
-    const bool in_pairs = has_pairs(set, dtype);
+    const DType stored = parts.front().weight.stored;
+    const bool in_pairs = has_pairs(set, stored);
     Checked elements;
     for (const Part& part : parts) elements = elements + packed_elements(part.sizes, kernels, in_pairs);
     if (!(elements * std::int64_t(sizeof(T))).valid()) {
@@ -121,8 +122,9 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
     memory_ = AlignedBuffer(place<T>(parts, set, in_pairs, nullptr));
     if (!memory_.data()) return {StatusCode::out_of_memory, "out of memory for the packed weights"};
     place<T>(parts, set, in_pairs, memory_.data());
-    const HalfKernels<T>* const half = half_kernels<T>(set, dtype);
-    pack_bias(shape, half, bias, parts.front().sizes.rows(), writable<T>(parts_.front().bias));
+    const HalfKernels<T>* const half = half_kernels<T>(set, stored);
+    pack_bias(shape, half_kernels<T>(set, bias.stored), bias, parts.front().sizes.rows(),
+              writable<T>(parts_.front().bias));
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const Part& part = parts[i];
         const std::ptrdiff_t stride = parts_[i].row_stride;
@@ -157,9 +159,9 @@ Status LayerWeights::pack_real(const std::vector<Part>& parts, const ConvShape& 
 }
 
 template <typename T>
-Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
-                          const ConstArray& weight, const ConstArray& bias, const Packers& packers) {
-    if (shape.parts == 1) return pack_real<T>(parts_of(task, shape, weight), shape, dtype, kernels, bias, packers);
+Status LayerWeights::pack(Task task, const ConvShape& shape, const KernelSet& kernels, const ConstArray& weight,
+                          const ConstArray& bias, const Packers& packers) {
+    if (shape.parts == 1) return pack_real<T>(parts_of(task, shape, weight), shape, kernels, bias, packers);
     const WeightSizes sizes = weight_sizes(shape), complex_sizes = complex_weight_sizes(shape);
     const AlignedBuffer rows(std::size_t(sizes.rows() * sizes.depth()) * sizeof(T));
     if (!rows.data()) return {StatusCode::out_of_memory, "out of memory for the real weights of complex ones"};
@@ -169,13 +171,13 @@ Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const 
                    std::ptrdiff_t(sizes.depth()));
     });
     const ConstArray real(rows.data(), dense_strides(sizes.in_channels, sizes.kernel, std::int64_t(sizeof(T))));
-    return pack_real<T>(parts_of(task, shape, real), shape, dtype, kernels, bias, packers);
+    return pack_real<T>(parts_of(task, shape, real), shape, kernels, bias, packers);
 }
 
 Status LayerWeights::pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels,
                           const ConstArray& weight, const ConstArray& bias, const Packers& packers) {
     const auto pack_parts = computes_in_float(dtype) ? &LayerWeights::pack<float> : &LayerWeights::pack<double>;
-    return (this->*pack_parts)(task, shape, dtype, kernels, weight, bias, packers);
+    return (this->*pack_parts)(task, shape, kernels, weight, bias, packers);
 }
 
 }  // namespace flatconv

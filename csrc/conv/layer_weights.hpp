@@ -27,9 +27,9 @@ struct Packers {
 
 class LayerWeights {
   public:
-    /// Copies the arrays, which have explicit strides; complex weights become real ones. `shape` is the layer's, or
-    /// that of the convolution which the layer transposes; `dtype` is that of real numbers. Nothing is packed where it
-    /// is stopped.
+    /// Copies the arrays, which have explicit strides and types; complex weights become real ones. `shape` is the
+    /// layer's, or that of the convolution which the layer transposes; `dtype` is that of real numbers. Nothing is
+    /// packed where it is stopped.
     Status pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels, const ConstArray& weight,
                 const ConstArray& bias, const Packers& packers);
 
@@ -48,10 +48,10 @@ class LayerWeights {
     static std::vector<Part> parts_of(Task task, const ConvShape& shape, const ConstArray& weight);
 
     template <typename T>
-    Status pack(Task task, const ConvShape& shape, DType dtype, const KernelSet& kernels, const ConstArray& weight,
+    Status pack(Task task, const ConvShape& shape, const KernelSet& kernels, const ConstArray& weight,
                 const ConstArray& bias, const Packers& packers);
     template <typename T>
-    Status pack_real(const std::vector<Part>& parts, const ConvShape& shape, DType dtype, const KernelSet& kernels,
+    Status pack_real(const std::vector<Part>& parts, const ConvShape& shape, const KernelSet& kernels,
                      const ConstArray& bias, const Packers& packers);
 
     template <typename T>

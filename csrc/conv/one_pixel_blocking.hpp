@@ -30,8 +30,9 @@ struct OnePixelBlocking {
           shape(request.shape),
           panels(weight_sizes(shape), kernels),
           weights(request.weights),
-          half_panels(half_weights<T>(request)),
-          half(half_kernels<T>(request)),
+          half_panels(halves_of_weights<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
           transposes(request.y_in_rows),
           bands(plan(request)),
           from_rows(weights == WeightForm::rows && shape.out_channels >= kernels.lanes && shape.depth >= kernels.lanes),
@@ -42,7 +43,8 @@ struct OnePixelBlocking {
     const PanelLayout panels;
     const WeightForm weights;
     const HalfKernels<T>* const half_panels;  // of weights that tasks pack; or null
-    const HalfKernels<T>* const half;         // of x, y and the residual; or null
+    const HalfKernels<T>* const half_x;       // of x; or null
+    const HalfKernels<T>* const half_y;       // of y and the residual; or null
     const bool transposes;                    // y has rows of pixels
     const BandPlan bands;
     const bool from_rows;  // weights are read where they lie, a vector of rows at a time

@@ -20,7 +20,7 @@ class OnePixelTask {
           operands_(operands),
           workspace_(workspace),
           task_(shape_, blocking.bands, index),
-          y_(shape_, task_, arrays, operands, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) {
         gather_pixel();
@@ -30,7 +30,7 @@ class OnePixelTask {
         if (cancellation.stopped()) return;
         add_blocks();
         // Halves are finished in a memory of their own, which has room for one panel.
-        const std::int64_t at_once = blocking_.half ? blocking_.panels.width : task_.rows;
+        const std::int64_t at_once = blocking_.half_y ? blocking_.panels.width : task_.rows;
         for (std::int64_t row = 0; row < task_.rows; row += at_once) {
             y_.finish_channels(blocking_.kernels, workspace_.sums + row, stride(), row,
                                std::min(at_once, task_.rows - row), blocking_.transposes, workspace_.rows);
@@ -55,8 +55,8 @@ class OnePixelTask {
     void gather_pixel() const {
         const std::int64_t stride = arrays_.x.byte_strides[1], first = task_.group * shape_.in_channels;
         const auto* const x = static_cast<const std::byte*>(arrays_.x.data);
-        if (blocking_.half) {
-            blocking_.half->widen({x + first * stride, 0, stride, 1, shape_.depth, workspace_.x, 0});
+        if (blocking_.half_x) {
+            blocking_.half_x->widen({x + first * stride, 0, stride, 1, shape_.depth, workspace_.x, 0});
         } else if (shape_.parts == 1 && stride == std::int64_t(sizeof(T))) {
             std::memcpy(workspace_.x, x + first * stride, std::size_t(shape_.depth) * sizeof(T));
         } else {

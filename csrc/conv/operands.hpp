@@ -83,8 +83,9 @@ Operands<T> make_operands(const PlanRequest& request, WeightOrder order, int par
     }
     Carver carver(workspace);
     const OperandWorkspace<T> own(request, order, carver);
-    const HalfKernels<T>* const half = half_weights<T>(request);
-    pack_bias(request.shape, half_kernels<T>(request), arrays.bias, sizes.rows(), own.bias);
+    const HalfKernels<T>* const half = halves_of_weights<T>(request);
+    pack_bias(request.shape, half_kernels<T>(*request.kernels, arrays.bias.stored), arrays.bias, sizes.rows(),
+              own.bias);
     if (is_panels(order)) {
         std::atomic<bool> finite{order == WeightOrder::checked_panels};
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "conv/added_halves.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
 #include "conv/operands.hpp"
@@ -33,7 +34,7 @@ class OutputBand {
         if (arrays.residual.data) {
             residual_ = static_cast<const std::byte*>(arrays.residual.data) + first(residual_strides_);
         }
-        epilogue_ = with_activation({operands.bias + first_row_, nullptr, 0, false, 0, 0});
+        epilogue_ = with_activation(activation_, {operands.bias + first_row_, nullptr, 0, false, 0, 0});
         if (!residual_) return;
         if (half) {
             // That it is added, and what follows, is left to store_line, store_rows and store_pixels.
@@ -105,7 +106,7 @@ class OutputBand {
     void store_pixels(const Kernels<T>& kernels, T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
                       std::int64_t rows) const {
         T added[most_added];
-        Epilogue<T> part = with_activation(epilogue_);
+        Epilogue<T> part = with_activation(activation_, epilogue_);
         part.bias += row;
         part.residual_stride = std::ptrdiff_t(rows);
         const std::int64_t at_once = residual_ ? most_added / rows : box_.size[2];
@@ -278,27 +279,9 @@ class OutputBand {
         return box_.size[0] == 1 || strides[2] == box_.size[1] * box_.size[2] * std::int64_t(sizeof(T));
     }
 
-    static constexpr std::int64_t most_added = 256;  // of the residual at a time
-
     /// Adds a line of the residual's halves to sums that have their bias, and applies the activation.
     void add_residual(const Kernels<T>& kernels, const std::byte* line, std::int64_t cols, T* sums) const {
-        T added[most_added];
-        for (std::int64_t w = 0; w < cols; w += most_added) {
-            const std::int64_t count = std::min(most_added, cols - w);
-            half_->widen({line + w * residual_strides_[4], 0, residual_strides_[4], 1, count, added, 0});
-            // What is added first to every sum of a row is called a bias.
-            const Epilogue<T> rest = with_activation({added, nullptr, 0, false, 0, 0});
-            kernels.finish_rows({sums + w, 0, 1, count, sums + w, 0, &rest});
-        }
-    }
-
-    Epilogue<T> with_activation(Epilogue<T> epilogue) const {
-        epilogue.clamps = activation_.clamps;
-        epilogue.low = activation_.low;
-        epilogue.high = activation_.high;
-        epilogue.curve = activation_.curve;
-        epilogue.slope = activation_.slope;
-        return epilogue;
+        add_halves(kernels, *half_, activation_, line, residual_strides_[4], cols, sums);
     }
 
     static std::ptrdiff_t elements(std::int64_t bytes) { return std::ptrdiff_t(bytes / std::int64_t(sizeof(T))); }

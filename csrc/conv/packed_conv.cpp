@@ -26,13 +26,16 @@ struct PlanKey {
     std::size_t workspace_limit;
     int threads;
     int participants;
-    bool x_aligned, x_pixels_dense, y_in_rows, halves_dense, channels_innermost, channels_dense;
+    DType x_dtype;
+    bool x_aligned, x_pixels_dense, y_in_rows, x_halves_dense, y_halves_dense, adds_halves, channels_innermost,
+        channels_dense;
 
     friend bool operator==(const PlanKey& a, const PlanKey& b) {
         return a.batch == b.batch && a.input == b.input && a.algorithm == b.algorithm &&
                a.workspace_limit == b.workspace_limit && a.threads == b.threads && a.participants == b.participants &&
                a.x_aligned == b.x_aligned && a.x_pixels_dense == b.x_pixels_dense && a.y_in_rows == b.y_in_rows &&
-               a.halves_dense == b.halves_dense && a.channels_innermost == b.channels_innermost &&
+               a.x_dtype == b.x_dtype && a.x_halves_dense == b.x_halves_dense && a.y_halves_dense == b.y_halves_dense &&
+               a.adds_halves == b.adds_halves && a.channels_innermost == b.channels_innermost &&
                a.channels_dense == b.channels_dense;
     }
 };
@@ -80,9 +83,14 @@ struct PackedLayer {
 
     /// Describes a call, and finds its plan or makes it. `made` stays null where there is nothing to compute.
     Status plan_for(const ConvProblem& called, const Options& options, PlanRequest& request, PlanCache::Plan& made) {
-        const PlanKey key{called.batch,      called.input,         options.algorithm,          options.workspace_limit,
-                          request.threads,   request.participants, request.x_aligned,          request.x_pixels_dense,
-                          request.y_in_rows, request.halves_dense, request.channels_innermost, request.channels_dense};
+        const PlanKey key{called.batch,           called.input,
+                          options.algorithm,      options.workspace_limit,
+                          request.threads,        request.participants,
+                          request.x_dtype,        request.x_aligned,
+                          request.x_pixels_dense, request.y_in_rows,
+                          request.x_halves_dense, request.y_halves_dense,
+                          request.adds_halves,    request.channels_innermost,
+                          request.channels_dense};
         made = plans.find(key);
         if (made) return {};
         std::unique_ptr<ConvPlan> chosen;
@@ -135,19 +143,22 @@ Status PackedConv::pack(const ConvProblem& problem, const ConstArray& weight, co
         if (!kernels) return unusable_isa();
         const WeightSizes sizes = weight_sizes(shape);
         if (sizes.rows() * sizes.depth() > 0 && !weight.data) return {StatusCode::invalid_argument, "weight is null"};
-        const std::int64_t bytes = element_bytes(problem.dtype);
-        ConstArray strided = weight, strided_bias = bias;
+        if (!can_hold(problem.dtype, weight.stored)) return wrongly_stored("weight");
+        if (!can_hold(problem.dtype, bias.stored)) return wrongly_stored("bias");
+        const DType dtype = real_dtype(problem.dtype);
+        ConstArray strided = with_type(weight, dtype), strided_bias = with_type(bias, dtype);
+        const auto bytes_of = [&](const ConstArray& array) { return shape.parts * element_bytes(array.stored); };
         if (weight.dense) {
-            strided.byte_strides = dense_strides(sizes.in_channels / shape.parts, sizes.kernel, bytes);
+            strided.byte_strides = dense_strides(sizes.in_channels / shape.parts, sizes.kernel, bytes_of(strided));
         }
-        if (bias.dense) strided_bias.byte_strides = {bytes};
+        if (bias.dense) strided_bias.byte_strides = {bytes_of(strided_bias)};
         auto layer = std::make_unique<Layer>(problem);
         const int threads = threads_for(options, double(sizes.rows()) * double(sizes.depth()));
         const int participants = participants_for(options, threads);
         Status packing;
         const Status running = with_runtime(options, [&](const Runtime& runtime) {
-            packing = layer->weights.pack(layer->task, shape, real_dtype(problem.dtype), *kernels, strided,
-                                          strided_bias, {runtime, participants});
+            packing = layer->weights.pack(layer->task, shape, dtype, *kernels, strided, strided_bias,
+                                          {runtime, participants});
         });
         if (!packing) return packing;
         if (!running) return running;

@@ -64,7 +64,7 @@ class PaddedGradientPlan final : public GradientPlan<T> {
   private:
     using GradientPlan<T>::arrays_;
     using GradientPlan<T>::depth_;
-    using GradientPlan<T>::half_;
+    using GradientPlan<T>::half_x_;
     using GradientPlan<T>::kernels_;
     using GradientPlan<T>::shape_;
 
@@ -139,7 +139,7 @@ class PaddedGradientPlan final : public GradientPlan<T> {
     void pad_box(const ConstArray& x, const GradientPart& part, std::int64_t image, const PixelBox& box, T* band,
                  ImageBlock* blocks) const {
         const ByteStrides& strides = x.byte_strides;
-        const ChannelPadding<T> padding(kernels_, half_, layout_, shape_, box, strides, x_aligned_, blocks);
+        const ChannelPadding<T> padding(kernels_, half_x_, layout_, shape_, box, strides, x_aligned_, blocks);
         const auto* const pixels = static_cast<const std::byte*>(x.data) + image * strides[0];
         const std::int64_t first = part.group * shape_.in_channels + part.first_row;
         for (std::int64_t c = 0; c < part.rows; ++c) {

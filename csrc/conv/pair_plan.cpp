@@ -126,7 +126,8 @@ class PairPlan final : public ConvPlan {
     PairWeights pack(const ConvArrays& arrays, const Runtime& runtime, const Memory& memory) const {
         if (arrays.packed) return {{arrays.packed->pairs, weight_stride_}, arrays.packed->least_exponent};
         const WeightSizes sizes = weight_sizes(request_.shape);
-        pack_bias(request_.shape, half_kernels<float>(request_), arrays.bias, sizes.rows(), memory.bias);
+        pack_bias(request_.shape, half_kernels<float>(*request_.kernels, arrays.bias.stored), arrays.bias, sizes.rows(),
+                  memory.bias);
         parallel::for_each_task(
             runtime.executor, blocking_.participants, sizes.rows(),
             [&](int, std::int64_t row) {

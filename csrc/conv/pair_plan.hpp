@@ -19,9 +19,13 @@
 
 namespace flatconv {
 
-/// Whether the kernels have the instruction for what the arrays hold.
-inline bool has_pairs(const KernelSet& kernels, DType dtype) noexcept {
-    return dtype == DType::bfloat16 && kernels.pairs.words.multiply != nullptr;
+/// Whether the kernels have the instruction for an array that holds such numbers.
+inline bool has_pairs(const KernelSet& kernels, DType stored) noexcept {
+    return stored == DType::bfloat16 && kernels.pairs.words.multiply != nullptr;
+}
+
+inline bool has_pairs(const PlanRequest& request) noexcept {
+    return has_pairs(*request.kernels, request.x_dtype) && has_pairs(*request.kernels, request.weight_dtype);
 }
 
 /// Whether numbers with such biased exponents, and more, keep every sum of products from being subnormal.

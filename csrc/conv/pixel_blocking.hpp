@@ -36,7 +36,8 @@ struct PixelBlocking {
           packing(wanted_packing),
           word_depths(multiplier.depths),
           x_aligned(request.x_aligned),
-          half(half_kernels<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
           in_place(packing == Packing::crossing && request.x_pixels_dense && shape.reads_pixels_as_they_are()),
           strays(request.channels_innermost),
           keeps_sums(!request.y_in_rows),
@@ -55,12 +56,13 @@ struct PixelBlocking {
     const Packing packing;
     const std::int64_t word_depths;
     const bool x_aligned;
-    const HalfKernels<T>* const half;  // of x, y and the residual; or null
-    const bool in_place;               // the image itself is the region matrix
-    const bool strays;                 // neighbouring pixels are apart, as where channels are innermost
-    const bool keeps_sums;             // until they are finished, because y has no rows of pixels to hold them
-    const std::int64_t block;          // of depth
-    const std::int64_t ring;           // padded channels that are kept at a time
+    const HalfKernels<T>* const half_x;  // of x; or null
+    const HalfKernels<T>* const half_y;  // of y and the residual; or null
+    const bool in_place;                 // the image itself is the region matrix
+    const bool strays;                   // neighbouring pixels are apart, as where channels are innermost
+    const bool keeps_sums;               // until they are finished, because y has no rows of pixels to hold them
+    const std::int64_t block;            // of depth
+    const std::int64_t ring;             // padded channels that are kept at a time
     const BandPlan bands;
     const BandLayout layout;
     const std::int64_t vectors;         // of the largest box
@@ -76,7 +78,7 @@ struct PixelBlocking {
 
     /// Of so many rows, those whose sums are kept at a time: halves are rounded strip by strip, as soon as may be.
     std::int64_t sum_rows(std::int64_t rows) const {
-        return half && shape.depth <= block ? std::min<std::int64_t>(rows, kernels.tile_rows) : rows;
+        return half_y && shape.depth <= block ? std::min<std::int64_t>(rows, kernels.tile_rows) : rows;
     }
 
   private:
@@ -105,7 +107,7 @@ struct PixelBlocking {
                     (word_depths == 1 ? cost::pack : cost::join) * packed * depth +
                     cost::weights(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
-                    (half ? cost::pad : 4 * cost::finish) * sums,
+                    (half_y ? cost::pad : 4 * cost::finish) * sums,
                 (in_place ? pixels * double(block) : padded.elements * double(words(ring))) +
                     packed * double(words(block)) + kept};
     }

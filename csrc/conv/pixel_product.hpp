@@ -25,14 +25,14 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
-          y_(shape_, task_, arrays, operands, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) { run(padding(), cancellation); }
 
     const PixelBox& box() const { return task_.box; }
 
     ChannelPadding<T> padding() const {
-        return {blocking_.kernels,      blocking_.half,      blocking_.layout,  shape_,           task_.box,
+        return {blocking_.kernels,      blocking_.half_x,    blocking_.layout,  shape_,           task_.box,
                 arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks, workspace_.placed};
     }
 
@@ -62,7 +62,7 @@ class PixelTask {
             multiply_block(depth, length);
             depth += length;
         } while (depth < shape_.depth);
-        if (!workspace_.sums || blocking_.half) return;
+        if (!workspace_.sums || blocking_.half_y) return;
         for (std::int64_t r = 0; r < task_.rows; ++r) {
             y_.scatter(blocking_.kernels, r, workspace_.sums + r * sums_stride(), std::ptrdiff_t(task_.box.size[2]));
         }
@@ -116,7 +116,7 @@ class PixelTask {
     void multiply_block(std::int64_t depth, std::int64_t length) {
         const bool last = depth + length == shape_.depth;
         T* const y = workspace_.sums ? workspace_.sums : y_.row(0);
-        if (!blocking_.half || !last) {
+        if (!blocking_.half_y || !last) {
             return multiply_rows(0, task_.rows, depth, length, y, last && !workspace_.sums);
         }
         // A strip of rows at a time is rounded, while it is in the first-level cache. If it was begun here, too, all

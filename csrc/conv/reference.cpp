@@ -9,10 +9,8 @@ namespace flatconv {
 
 namespace {
 
-template <typename Stored>
+template <typename T>
 class Reference {
-    using T = Number<Stored>;
-
   public:
     Reference(const ConvShape& shape, const Activation& activation, const ConvArrays& arrays,
               parallel::Cancellation& cancellation)
@@ -32,7 +30,7 @@ class Reference {
                         const Extent position{covered(at, kd, 0), covered(at, kh, 1), covered(at, kw, 2)};
                         const std::int64_t offset = out_channel * strides[0] + c * strides[1] + kd * strides[2] +
                                                     kh * strides[3] + kw * strides[4];
-                        const T weight = load_parameter<Stored>(arrays_, arrays_.weight.data, offset);
+                        const T weight = load_parameter<T>(arrays_, arrays_.weight, offset);
                         block = std::fma(weight, pixel(image, first_channel + c, position), block);
                         ++d;
                         if (d % depth_block == 0 || d == shape_.depth) {
@@ -44,7 +42,7 @@ class Reference {
                 }
             }
         }
-        return finished<Stored>(total, shape_, activation_, arrays_, image, out_channel, at);
+        return finished<T>(total, shape_, activation_, arrays_, image, out_channel, at);
     }
 
   private:
@@ -62,8 +60,7 @@ class Reference {
                 source_index(shape_.padding_mode, position[axis] - shape_.pad_before[axis], shape_.input[axis]);
             if (source[axis] == zero_element) return T(0);
         }
-        return load<Stored>(arrays_.x.data,
-                            element_at(shape_, arrays_.x.byte_strides, image, channel, source, sizeof(Stored)));
+        return load_element<T>(shape_, arrays_.x, image, channel, source);
     }
 
     const ConvShape& shape_;
@@ -96,25 +93,25 @@ class ReferencePlan final : public ConvPlan {
             runtime.executor, participants_, shape_.batch * channels,
             [&](int, std::int64_t task) {
                 const std::int64_t image = task / channels, channel = task % channels;
-                with_stored(dtype_,
-                            [&](auto stored) { run_channel<decltype(stored)>(arrays, runtime, image, channel); });
+                with_number(dtype_,
+                            [&](auto number) { run_channel<decltype(number)>(arrays, runtime, image, channel); });
             },
             &runtime.cancellation);
     }
 
   private:
-    template <typename Stored>
+    template <typename T>
     void run_channel(const ConvArrays& arrays, const Runtime& runtime, std::int64_t image, std::int64_t channel) const {
-        const Reference<Stored> reference(shape_, activation_, arrays, runtime.cancellation);
+        const Reference<T> reference(shape_, activation_, arrays, runtime.cancellation);
         auto* const y = static_cast<std::byte*>(arrays.y.data);
         Extent at;
         for (at[0] = 0; at[0] < shape_.output[0]; ++at[0]) {
             for (at[1] = 0; at[1] < shape_.output[1]; ++at[1]) {
                 for (at[2] = 0; at[2] < shape_.output[2]; ++at[2]) {
                     if (runtime.cancellation.stopped()) return;
-                    const auto value = reference.output(image, channel, at);
-                    store<Stored>(y, element_at(shape_, arrays.y.byte_strides, image, channel, at, sizeof(Stored)),
-                                  value);
+                    const T value = reference.output(image, channel, at);
+                    store_as<T>(dtype_, y, element_at(shape_, arrays.y.byte_strides, image, channel, at, sizeof(T)),
+                                value);
                 }
             }
         }

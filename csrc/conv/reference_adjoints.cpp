@@ -11,18 +11,12 @@ namespace flatconv {
 
 namespace {
 
-/// An element of x or dy.
-template <typename Stored>
-Number<Stored> element_of(const ConvShape& shape, const ConstArray& array, std::int64_t image, std::int64_t channel,
-                          const Extent& at) {
-    return load<Stored>(array.data, element_at(shape, array.byte_strides, image, channel, at, sizeof(Stored)));
-}
-
-template <typename Stored>
-Number<Stored> weight_of(const ConstArray& weight, std::int64_t out_channel, std::int64_t channel, const Extent& tap) {
+template <typename T>
+T weight_of(const ConstArray& weight, std::int64_t out_channel, std::int64_t channel, const Extent& tap) {
     const ByteStrides& strides = weight.byte_strides;
-    return load<Stored>(weight.data, out_channel * strides[0] + channel * strides[1] + tap[0] * strides[2] +
-                                         tap[1] * strides[3] + tap[2] * strides[4]);
+    return load_stored<T>(weight.stored, weight.data,
+                          out_channel * strides[0] + channel * strides[1] + tap[0] * strides[2] + tap[1] * strides[3] +
+                              tap[2] * strides[4]);
 }
 
 /// The sum of the contract: blocks of fused multiply-adds, in the order in which the terms come.
@@ -68,12 +62,12 @@ void for_each_index(const Extent& sizes, const Body& body) {
 }
 
 /// One pixel of the transpose gathers, channel by channel, the kernel elements that lie a whole number of strides off.
-template <typename Stored>
-Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime,
-                                std::int64_t image, std::int64_t channel, const Extent& at) {
+template <typename T>
+T transposed_pixel(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime, std::int64_t image,
+                   std::int64_t channel, const Extent& at) {
     const ConvShape& shape = request.shape;
     const std::int64_t group = channel / shape.in_channels, row = channel % shape.in_channels;
-    Sum<Number<Stored>> sum;
+    Sum<T> sum;
     for (std::int64_t c = 0; c < shape.out_channels && !runtime.cancellation.poll(); ++c) {
         const std::int64_t x_channel = group * shape.out_channels + c;
         for_each_index(shape.kernel, [&](const Extent& tap) {
@@ -85,21 +79,21 @@ Number<Stored> transposed_pixel(const PlanRequest& request, const ConvArrays& ar
                 pixel[axis] = distance / shape.stride[axis];
                 inside = inside && pixel[axis] >= 0 && pixel[axis] < shape.output[axis];
             }
-            sum.add(weight_of<Stored>(arrays.weight, x_channel, row, tap),
-                    inside ? element_of<Stored>(shape, arrays.x, image, x_channel, pixel) : 0);
+            sum.add(weight_of<T>(arrays.weight, x_channel, row, tap),
+                    inside ? load_element<T>(shape, arrays.x, image, x_channel, pixel) : 0);
             return true;
         });
     }
-    return finished<Stored>(sum.total(), shape, request.activation, arrays, image, channel, at);
+    return finished<T>(sum.total(), shape, request.activation, arrays, image, channel, at);
 }
 
 /// One weight's gradient sums over all images and output positions. `arrays.weight` is dy.
-template <typename Stored>
-Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime,
-                               std::int64_t row, std::int64_t channel, const Extent& tap) {
+template <typename T>
+T weight_gradient(const PlanRequest& request, const ConvArrays& arrays, const Runtime& runtime, std::int64_t row,
+                  std::int64_t channel, const Extent& tap) {
     const ConvShape& shape = request.shape;
     const std::int64_t x_channel = row / shape.out_channels * shape.in_channels + channel;
-    Sum<Number<Stored>> sum;
+    Sum<T> sum;
     for (std::int64_t image = 0; image < shape.batch; ++image) {
         for_each_index(shape.output, [&](const Extent& at) {
             Extent pixel;
@@ -111,8 +105,8 @@ Number<Stored> weight_gradient(const PlanRequest& request, const ConvArrays& arr
                     shape.input[axis]);
                 inside = inside && pixel[axis] != zero_element;
             }
-            sum.add(element_of<Stored>(shape, arrays.weight, image, row, at),
-                    inside ? element_of<Stored>(shape, arrays.x, image, x_channel, pixel) : 0);
+            sum.add(load_element<T>(shape, arrays.weight, image, row, at),
+                    inside ? load_element<T>(shape, arrays.x, image, x_channel, pixel) : 0);
             return at[2] % 256 != 0 || !runtime.cancellation.poll();
         });
         if (runtime.cancellation.poll()) break;
@@ -130,8 +124,8 @@ struct TransposeDefinition {
         return shape.channel_at(stride, channel, bytes);
     }
 
-    template <typename Stored>
-    static constexpr auto element = transposed_pixel<Stored>;
+    template <typename T>
+    static constexpr auto element = transposed_pixel<T>;
 
     const ConvShape& shape;
     std::int64_t images, channels;
@@ -144,8 +138,8 @@ struct WeightGradientDefinition {
 
     std::int64_t channel_at(std::int64_t stride, std::int64_t channel, std::int64_t) const { return channel * stride; }
 
-    template <typename Stored>
-    static constexpr auto element = weight_gradient<Stored>;
+    template <typename T>
+    static constexpr auto element = weight_gradient<T>;
 
     std::int64_t images, channels;
     Extent sizes;
@@ -161,11 +155,11 @@ class DefinitionPlan final : public ConvPlan {
     std::string describe() const override { return "plain loops over std::fma"; }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
-        with_stored(request_.dtype, [&](auto stored) { compute<decltype(stored)>(arrays, runtime); });
+        with_number(request_.dtype, [&](auto number) { compute<decltype(number)>(arrays, runtime); });
     }
 
   private:
-    template <typename Stored>
+    template <typename T>
     void compute(const ConvArrays& arrays, const Runtime& runtime) const {
         const ByteStrides& strides = arrays.y.byte_strides;
         parallel::for_each_task(
@@ -173,12 +167,11 @@ class DefinitionPlan final : public ConvPlan {
             [&](int, std::int64_t task) {
                 const std::int64_t image = task / definition_.channels, channel = task % definition_.channels;
                 std::byte* y = static_cast<std::byte*>(arrays.y.data) + image * strides[0] +
-                               definition_.channel_at(strides[1], channel, sizeof(Stored));
+                               definition_.channel_at(strides[1], channel, sizeof(T));
                 for_each_index(definition_.sizes, [&](const Extent& at) {
-                    const auto value =
-                        Definition::template element<Stored>(request_, arrays, runtime, image, channel, at);
+                    const auto value = Definition::template element<T>(request_, arrays, runtime, image, channel, at);
                     if (runtime.cancellation.stopped()) return false;
-                    store<Stored>(y, at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], value);
+                    store_as<T>(request_.dtype, y, at[0] * strides[2] + at[1] * strides[3] + at[2] * strides[4], value);
                     return true;
                 });
             },

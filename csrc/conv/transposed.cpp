@@ -113,7 +113,7 @@ class TransposedPlan final : public ConvPlan {
     bool plan_phases(PlanRequest part, Algorithm wanted, WorkspaceLimit& limit) {
         // Outputs of a phase lie a stride apart.
         part.y_in_rows = part.y_in_rows && shape_.stride == Extent{1, 1, 1};
-        part.halves_dense = part.halves_dense && shape_.stride == Extent{1, 1, 1};
+        part.y_halves_dense = part.y_halves_dense && shape_.stride == Extent{1, 1, 1};
         SharedWorkspace shared(limit);
         const auto plan = [&](const ConvShape& shape, std::int64_t phases, std::unique_ptr<ConvPlan>& chosen) {
             part.shape = shape;

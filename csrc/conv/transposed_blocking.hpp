@@ -40,8 +40,9 @@ struct TransposedBlocking {
     /// The request's shape is that of the product: see transposed().
     explicit TransposedBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
-          half(half_kernels<T>(request)),
-          half_panels(half_weights<T>(request)),
+          half_x(halves_of_x<T>(request)),
+          half_y(halves_of_y<T>(request)),
+          half_panels(halves_of_weights<T>(request)),
           shape(joins_images(request) ? images_as_planes(request.shape) : request.shape),
           panels(weight_sizes(shape), kernels),
           x_aligned(request.x_aligned),
@@ -91,7 +92,8 @@ struct TransposedBlocking {
     }
 
     const Kernels<T>& kernels;
-    const HalfKernels<T>* const half;         // of x, y and the residual; or null
+    const HalfKernels<T>* const half_x;       // of x; or null
+    const HalfKernels<T>* const half_y;       // of y and the residual; or null
     const HalfKernels<T>* const half_panels;  // of weights that are packed in the call; or null
     const ConvShape shape;
     const PanelLayout panels;

@@ -60,10 +60,10 @@ class TransposedTask {
           task_(shape_, blocking.bands, index),
           pixel_box_(blocking.pixels_of(task_.box)),
           image_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0]),
-          y_(shape_, task_, arrays, operands, blocking.half) {}
+          y_(shape_, task_, arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) {
-        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half, blocking_.layout, blocking_.band_shape,
+        const ChannelPadding<T> padding(blocking_.kernels, blocking_.half_x, blocking_.layout, blocking_.band_shape,
                                         pixel_box_, arrays_.x.byte_strides, blocking_.x_aligned, workspace_.blocks);
         ChannelWindow<T> pixels(workspace_.pixels, blocking_.pixel_window, blocking_.pixel_stride);
         const auto pad = [&](std::int64_t channel, std::int64_t end) {

@@ -16,7 +16,7 @@ template <typename T>
 struct VectorBandPlan {
     VectorBandPlan(const PlanRequest& request, const ConvShape& band_shape, const Extent& box)
         : kernels(kernels_of<T>(*request.kernels)),
-          half(half_kernels<T>(request)),
+          half(halves_of_x<T>(request)),
           shape(band_shape),
           layout(band_shape, box),
           spreads(can_spread(request)) {}
@@ -30,7 +30,7 @@ struct VectorBandPlan {
     std::int64_t band_elements() const { return layout.channel_length() * kernels.lanes; }
 
     static bool can_spread(const PlanRequest& request) {
-        return (request.x_aligned || half_kernels<T>(request)) && request.shape.padding_mode == PaddingMode::zeros;
+        return (request.x_aligned || halves_of_x<T>(request)) && request.shape.padding_mode == PaddingMode::zeros;
     }
 
     /// `shape` with a position for every coordinate along the axes where a stride leaves no gaps: the pixels of its

@@ -51,7 +51,7 @@ class WeightGradientPlan final : public GradientPlan<T> {
   private:
     using GradientPlan<T>::arrays_;
     using GradientPlan<T>::depth_;
-    using GradientPlan<T>::half_;
+    using GradientPlan<T>::half_x_;
     using GradientPlan<T>::kernels_;
     using GradientPlan<T>::shape_;
 
@@ -124,7 +124,7 @@ class WeightGradientPlan final : public GradientPlan<T> {
         }
         for (std::int64_t row = 0; row < rows; ++row) {
             const auto [channel, tap] = arrays_.element_at(first_row + row);
-            RegionRow<T>(half_, shape_, x.byte_strides, tap)
+            RegionRow<T>(half_x_, shape_, x.byte_strides, tap)
                 .write(channel_data(channel), first, first + length, panel + row * panel_stride_);
         }
         return {panel, panel_stride_};

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/half.hpp"
+#include "problem/conv_shape.hpp"
 
 namespace flatconv {
 
@@ -40,6 +41,31 @@ void store(void* data, std::int64_t offset, Number<Stored> number) {
         value = number;
     }
     std::memcpy(static_cast<std::byte*>(data) + offset, &value, sizeof value);
+}
+
+/// The same of an array that holds such halves; if `stored` is no type of halves, T.
+template <typename T>
+T load_stored(DType stored, const void* data, std::int64_t offset) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (stored == DType::float16) return load<Float16>(data, offset);
+        if (stored == DType::bfloat16) return load<BFloat16>(data, offset);
+    }
+    return load<T>(data, offset);
+}
+
+template <typename T>
+void store_as(DType stored, void* data, std::int64_t offset, T number) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (stored == DType::float16) return store<Float16>(data, offset, number);
+        if (stored == DType::bfloat16) return store<BFloat16>(data, offset, number);
+    }
+    store<T>(data, offset, number);
+}
+
+/// visit(value of the type that is computed with).
+template <typename Visit>
+void with_number(DType dtype, const Visit& visit) {
+    computes_in_float(dtype) ? visit(float{}) : visit(double{});
 }
 
 /// visit(value of the type that such arrays hold, or of the real numbers that their complex ones consist of).

@@ -69,10 +69,17 @@ def _refuse_dtype(name: str, array: NDArray[Any], value: Any) -> NoReturn:
     raise TypeError(f"{name} has dtype {array.dtype}, which {reason}; convert it, e.g. {name}.astype(np.float32)")
 
 
-def promoted(needed: int, /, **operands: Any) -> list[Any]:
-    """The operands in their common type, as NumPy's promotion has it; those after the needed ones may be None.
+def computed(name: str, value: Any) -> NDArray[Any]:
+    """A single operand."""
+    array: NDArray[Any] = promoted(1, **{name: value})[1][0]
+    return array
 
-    Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does not turn float32 into float64.
+
+def promoted(needed: int, /, **operands: Any) -> tuple[np.dtype[Any], list[Any]]:
+    """The type that NumPy's promotion finds for the operands, and them as the core reads them for it.
+
+    Those after the needed ones may be None. Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does
+    not turn float32 into float64.
     """
     given = {name: value for i, (name, value) in enumerate(operands.items()) if i < needed or value is not None}
     arrays = {name: numeric(name, value) for name, value in given.items()}
@@ -86,7 +93,14 @@ def promoted(needed: int, /, **operands: Any) -> list[Any]:
     common = dtype if is_bfloat16(dtype) else _BY_TYPE.get(dtype.type)
     if common is None:
         raise TypeError(_unsupported({name: array.dtype for name, array in arrays.items()}, dtype))
-    return [arrays[name].astype(common, copy=False) if name in arrays else None for name in operands]
+    return common, [as_read(arrays[name], common) if name in arrays else None for name in operands]
+
+
+def as_read(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """`array` in the type of a computation; but of float32, halves stay halves, which the core widens on its way."""
+    if dtype == FLOAT32 and (array.dtype == FLOAT16 or is_bfloat16(array.dtype)):
+        return array
+    return array.astype(dtype, copy=False)
 
 
 def check_out(out: Any, dtype: np.dtype[Any]) -> None:

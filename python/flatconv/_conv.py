@@ -84,7 +84,7 @@ def conv2d(
         H_out = floor((H + p - dilation * (kh - 1) - 1) / stride) + 1, and likewise W_out.
         The dtype is that of NumPy's promotion of x, weight, bias and residual: float32, float64, complex64 or
         complex128; or float16 or bfloat16 (that of the package ml_dtypes), which are read as float32 on their way,
-        summed in float32, and rounded once.
+        summed in float32, and rounded once. Beside float32 they are read so, too, and not copied.
 
     Raises
     ------

@@ -59,8 +59,7 @@ def convolve(
         and (bias is None or (type(bias) is _ndarray and bias.dtype is dtype))
         and (residual is None or (type(residual) is _ndarray and residual.dtype is dtype))
     ):
-        x, weight, bias, residual = promoted(2, x=x, weight=weight, bias=bias, residual=residual)
-        dtype = x.dtype
+        dtype, (x, weight, bias, residual) = promoted(2, x=x, weight=weight, bias=bias, residual=residual)
 
     stride = _ONES[rank] if type(stride) is int and stride == 1 else per_axis("stride", stride, rank)
     padding = _ZEROS[rank] if type(padding) is int and padding == 0 else amounts(padding, rank)

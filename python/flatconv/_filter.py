@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flatconv._arguments import integer, padding_mode_name, thread_cap
-from flatconv._arrays import COMPLEX64, FLOAT32, numeric, promoted
+from flatconv._arrays import COMPLEX64, FLOAT32, computed, numeric
 from flatconv._conv import conv2d
 from flatconv._regions import im2col
 
@@ -159,8 +159,7 @@ def _filter_lines(
 def _inexact(name: str, value: Any) -> NDArray[Any]:
     """`value` as float32 or complex64 if that holds all numbers of its type, else as float64 or complex128."""
     array = numeric(name, value)
-    converted: NDArray[Any] = promoted(1, **{name: array.astype(np.result_type(array.dtype, FLOAT32), copy=False)})[0]
-    return converted
+    return computed(name, array.astype(np.result_type(array.dtype, FLOAT32), copy=False))
 
 
 def _channel_axis(channel_axis: int | None, shape: tuple[int, ...]) -> int | None:

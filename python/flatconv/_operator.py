@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from flatconv._arguments import amounts, padding_mode_name, per_axis, sizes, thread_cap
-from flatconv._arrays import promoted
+from flatconv._arrays import computed
 from flatconv._conv import conv1d, conv2d, conv3d
 from flatconv._matrix import as_batch, check_addressable
 from flatconv._shapes import spatial_sizes
@@ -107,7 +107,7 @@ class ConvOperator(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         channels_last: bool = False,
         threads: int | None = None,
     ) -> None:
-        (kernels,) = promoted(1, weight=weight)
+        kernels = computed("weight", weight)
         self.input_shape = sizes("input_shape", input_shape)
         kernels, shape, groups = as_batch(kernels, self.input_shape, groups, channels_last)
         rank = kernels.ndim - 2

@@ -77,7 +77,7 @@ def pack_transpose(
     >>> layer(np.ones((2, 8, 16, 16), np.float32)).shape
     (2, 3, 32, 32)
     """
-    kernels, offsets = promoted(1, weight=weight, bias=bias)
+    dtype, (kernels, offsets) = promoted(1, weight=weight, bias=bias)
     shape = kernels.shape
     rank = rank_of(shape, "(in, out / groups, *kernel)")
     groups = integer("groups", groups)
@@ -88,4 +88,5 @@ def pack_transpose(
     if offsets is not None:
         check_transposed_bias(rank, offsets.shape, shape, groups)
     options = (channels_last, activation, algorithm, workspace_limit)
-    return layer_of(kernels, offsets, stride, padding, dilation, groups, "zeros", True, output_padding, *options)
+    layout = (groups, "zeros", True, output_padding)
+    return layer_of(dtype, kernels, offsets, stride, padding, dilation, *layout, *options)

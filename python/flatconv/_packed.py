@@ -20,11 +20,11 @@ from flatconv._arguments import (
     sizes,
     thread_cap,
 )
-from flatconv._arrays import FLOAT32, check_out, is_bfloat16, numeric, promoted
+from flatconv._arrays import FLOAT32, as_read, check_out, is_bfloat16, numeric, promoted
 from flatconv._shapes import check_bias, check_channels, check_ranks, check_transposed_channels
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from flatconv._arguments import Activation, Padding, PerAxis
 
@@ -80,7 +80,7 @@ def pack(
     >>> layer(np.ones((2, 3, 32, 32), np.float32)).shape
     (2, 8, 16, 16)
     """
-    kernels, offsets = promoted(1, weight=weight, bias=bias)
+    dtype, (kernels, offsets) = promoted(1, weight=weight, bias=bias)
     shape = kernels.shape
     rank = rank_of(shape, "(out, in / groups, *kernel)")
     groups = integer("groups", groups)
@@ -88,7 +88,7 @@ def pack(
     if offsets is not None:
         check_bias(offsets.shape, shape, plain=False)
     options = (channels_last, activation, algorithm, workspace_limit)
-    return layer_of(kernels, offsets, stride, padding, dilation, groups, padding_mode, False, 0, *options)
+    return layer_of(dtype, kernels, offsets, stride, padding, dilation, groups, padding_mode, False, 0, *options)
 
 
 def rank_of(shape: tuple[int, ...], axes: str) -> int:
@@ -100,6 +100,7 @@ def rank_of(shape: tuple[int, ...], axes: str) -> int:
 
 
 def layer_of(
+    dtype: np.dtype[Any],
     kernels: NDArray[Any],
     offsets: NDArray[Any] | None,
     stride: Any,
@@ -133,7 +134,7 @@ def layer_of(
             byte_limit(workspace_limit),
         ),
         kernels.shape,
-        kernels.dtype,
+        dtype,
         groups,
         channels_last,
         transposed,
@@ -198,7 +199,8 @@ class PackedConv:
         Parameters
         ----------
         x : array_like, shape (N, C, *spatial) or (C, *spatial), with `channels_last` (N, *spatial, C) or (*spatial, C)
-            Of `dtype`, or of one that NumPy casts to it without loss.
+            Of `dtype`, or of one that NumPy casts to it without loss; of float16 and bfloat16 for float32, no copy is
+            made.
         residual : array_like, optional
             Added to the result before the activation: an array of the result's shape.
         out : ndarray, optional
@@ -241,7 +243,9 @@ class PackedConv:
             self._refuse(shape)
         return self._run(image, added, out, 0 if threads is None else thread_cap(threads))
 
-    def workspace_bytes(self, x_shape: tuple[int, ...], *, threads: int | None = None) -> int:
+    def workspace_bytes(
+        self, x_shape: tuple[int, ...], *, threads: int | None = None, x_dtype: DTypeLike | None = None
+    ) -> int:
         """The most memory that a call on contiguous arrays works in, beside them and the packed weights.
 
         Parameters
@@ -250,6 +254,8 @@ class PackedConv:
             The shape of x.
         threads : int, optional
             As in the call.
+        x_dtype : dtype_like, optional
+            The type of x; by default `dtype`. A float32 layer reads float16 and bfloat16 as they are.
 
         Returns
         -------
@@ -270,9 +276,9 @@ class PackedConv:
         >>> layer.workspace_bytes((1, 3, 4000, 4000), threads=1) < 2**20
         True
         """
-        return self._layer.workspace_bytes(*self._sizes(x_shape), thread_cap(threads))
+        return self._layer.workspace_bytes(*self._sizes(x_shape), thread_cap(threads), self._read_as(x_dtype))
 
-    def explain(self, x_shape: tuple[int, ...], *, threads: int | None = None) -> str:
+    def explain(self, x_shape: tuple[int, ...], *, threads: int | None = None, x_dtype: DTypeLike | None = None) -> str:
         """How such a call would be computed, and why not otherwise.
 
         Parameters
@@ -281,6 +287,8 @@ class PackedConv:
             The shape of x.
         threads : int, optional
             As in the call.
+        x_dtype : dtype_like, optional
+            The type of x; by default `dtype`. A float32 layer reads float16 and bfloat16 as they are.
 
         Returns
         -------
@@ -303,7 +311,7 @@ class PackedConv:
         >>> "reference" in layer.explain((1, 3, 64, 64))
         True
         """
-        return self._layer.explain(*self._sizes(x_shape), thread_cap(threads))
+        return self._layer.explain(*self._sizes(x_shape), thread_cap(threads), self._read_as(x_dtype))
 
     def __copy__(self) -> PackedConv:
         return self  # nothing of it changes
@@ -337,6 +345,10 @@ class PackedConv:
         check_ranks(rank, shape, self.weight_shape, name, plain_too=False)
         check_channels(rank, shape, self.weight_shape, self._groups, name)
 
+    def _read_as(self, x_dtype: DTypeLike | None) -> np.dtype[Any]:
+        """The type that the core is given where x has this one."""
+        return self._dtype if x_dtype is None else self._cast("x", np.empty(0, x_dtype)).dtype
+
     def _cast(self, name: str, value: Any) -> NDArray[Any]:
         array = numeric(name, value)
         if not np.can_cast(array.dtype, self.dtype):
@@ -349,4 +361,4 @@ class PackedConv:
                 f"{name} has dtype {array.dtype}, but the weight is packed as {self.dtype}: "
                 f"pass {name}.astype({module}.{self.dtype}), or pack weight.astype(np.{wider})"
             )
-        return array.astype(self.dtype, copy=False)
+        return as_read(array, self.dtype)

@@ -17,7 +17,7 @@ from flatconv._arguments import (
     sizes,
     thread_cap,
 )
-from flatconv._arrays import native, numeric, promoted
+from flatconv._arrays import computed, native, numeric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -360,7 +360,7 @@ def _sums(
     name: str, regions: NDArray[Any], shape: tuple[int, ...], geometry: _Geometry, *, transposed: bool
 ) -> NDArray[Any]:
     """The image of a region matrix."""
-    (regions,) = promoted(1, **{name: regions})
+    regions = computed(name, regions)
     return _core.col2im(regions, shape, *geometry, transposed)
 
 

@@ -240,7 +240,7 @@ def _conv_transpose(
     workspace_limit: Any,
 ) -> NDArray[Any]:
     """The body of every rank."""
-    x, weight, bias, residual = promoted(2, x=x, weight=weight, bias=bias, residual=residual)
+    dtype, (x, weight, bias, residual) = promoted(2, x=x, weight=weight, bias=bias, residual=residual)
     stride = per_axis("stride", stride, rank)
     padding = amounts(padding, rank)
     output_padding = per_axis("output_padding", output_padding, rank)
@@ -259,7 +259,7 @@ def _conv_transpose(
             sizes, spatial_sizes(rank, x.shape, channels_last), weight.shape[-rank:], stride, padding, dilation
         )
     if out is not None:
-        check_out(out, x.dtype)
+        check_out(out, dtype)
     return _core.conv_transpose(
         x,
         weight,

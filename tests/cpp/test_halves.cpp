@@ -116,6 +116,78 @@ TEST_CASE_TEMPLATE("kernels widen and narrow rows of any length, step and addres
     }
 }
 
+TEST_CASE("each array of a float32 problem may hold halves, within the workspace that is asked for them") {
+    ConvProblem problem;
+    problem.in_channels = 60, problem.out_channels = 37;
+    problem.input = {1, 9, 13};
+    problem.kernel = {1, 5, 3};
+    problem.padding = PaddingRule::same;
+    const Sizes sizes = sizes_of(problem);
+    const std::int64_t counts[] = {sizes.x, sizes.weight, sizes.bias, sizes.y};
+    std::vector<Float16> stored[4];
+    std::vector<float> numbers[4];
+    for (std::size_t i = 0; i < 4; ++i) {
+        stored[i] = halves<Float16>(std::size_t(counts[i]), unsigned(i), 0xBBFF);
+        for (const Float16 half : stored[i]) numbers[i].push_back(widened(half));
+    }
+    const auto array = [&](std::size_t i, bool is_half) {
+        ConstArray described(is_half ? static_cast<const void*>(stored[i].data()) : numbers[i].data());
+        if (is_half) described.stored = DType::float16;
+        return described;
+    };
+    std::vector<float> expected(numbers[3].size()), y(numbers[3].size());
+    Options options;
+    options.algorithm = Algorithm::reference;
+    REQUIRE(
+        conv(problem, {array(0, false), array(1, false), array(2, false), array(3, false)}, expected.data(), options));
+    for (unsigned mixture = 0; mixture < 16; ++mixture) {
+        const auto is_half = [&](unsigned i) { return (mixture >> i & 1) != 0; };
+        const Inputs inputs{array(0, is_half(0)), array(1, is_half(1)), array(2, is_half(2)), array(3, is_half(3))};
+        PackedConv packed;
+        REQUIRE(PackedConv::pack(problem, inputs.weight, inputs.bias, packed));
+        for (const Algorithm algorithm : all_algorithms) {
+            for (const bool is_packed : {false, true}) {
+                options = {};
+                options.algorithm = algorithm;
+                std::size_t needed = 0;
+                REQUIRE((is_packed ? packed.workspace_bytes(problem.batch, problem.input, needed, options, inputs.x)
+                                   : workspace_bytes(problem, needed, options, Operation::conv, inputs)));
+                std::vector<std::byte> memory(needed);
+                options.workspace = memory.data();
+                options.workspace_bytes = needed;
+                std::fill(y.begin(), y.end(), std::numeric_limits<float>::quiet_NaN());
+                const Status status =
+                    is_packed ? packed.run(problem.batch, problem.input, inputs.x, y.data(), inputs.residual, options)
+                              : conv(problem, inputs, y.data(), options);
+                REQUIRE_MESSAGE(status, status.message);
+                REQUIRE(y == expected);
+            }
+        }
+    }
+}
+
+TEST_CASE("only a float32 problem reads arrays of other halves") {
+    const float one[1] = {1};
+    double y[2];
+    for (const DType dtype : {DType::float64, DType::bfloat16, DType::complex64}) {
+        ConvProblem problem;
+        problem.dtype = dtype;
+        Inputs inputs{one, one, one, one};
+        PackedConv packed;
+        const std::pair<ConstArray*, const char*> arrays[] = {
+            {&inputs.x, "x"}, {&inputs.weight, "weight"}, {&inputs.bias, "bias"}, {&inputs.residual, "residual"}};
+        for (const auto& [array, name] : arrays) {
+            array->stored = DType::float16;
+            const Status status = conv(problem, inputs, y);
+            CHECK(status.code == StatusCode::invalid_argument);
+            CHECK(status.message == std::string(name) + " is stored as halves, which only a float32 problem reads");
+            const bool packs = PackedConv::pack(problem, inputs.weight, inputs.bias, packed).code == StatusCode::ok;
+            CHECK(packs == (array == &inputs.x || array == &inputs.residual));
+            array->stored = DType::float32;
+        }
+    }
+}
+
 TEST_CASE("calls with halves work in the workspace that they ask for, and touch nothing beside it") {
     ConvProblem problem;
     problem.dtype = DType::float16;

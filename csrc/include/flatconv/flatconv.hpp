@@ -153,6 +153,7 @@ struct ConstArray {
     const void* data = nullptr;
     bool dense = true;
     ByteStrides byte_strides{};
+    DType stored = DType::float32;  // float16 or bfloat16: an array of such for a float32 problem, widened on the way
 
     ConstArray() = default;
     ConstArray(const void* pointer) : data(pointer) {}
@@ -292,11 +293,11 @@ FLATCONV_API Status qlinear_conv(const ConvProblem& problem, const ByteInputs& i
 
 enum class Operation { conv, input_gradient, weight_gradient, conv_integer, qlinear_conv };
 
-/// The most memory that an operation works in, in bytes, for all threads together, when the arrays are dense and
-/// aligned to their elements. (Weights in another order are copied, those of a transposed convolution always, and so
-/// are images for 1×1 kernels.)
+/// The most memory that an operation works in, in bytes, for all threads together, when arrays are dense, aligned, and
+/// of the problem's type, or as `inputs`, which may point nowhere, has those that are read. (Weights in another order
+/// are copied, those of a transposed convolution always, and so are images for 1×1 kernels.)
 FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options = {},
-                                    Operation operation = Operation::conv) noexcept;
+                                    Operation operation = Operation::conv, const Inputs& inputs = {}) noexcept;
 
 /// A layer that is called many times: its weights are packed once, and what can be decided for a shape of x before the
 /// call is decided once. The results are those of `conv`, to the bit. It holds a copy of the weights, so that the
@@ -337,7 +338,6 @@ class FLATCONV_API PackedConv {
 // The region matrix
 
 /// The region matrix of x: one row for each image and output position, one column for each (channel, kernel element).
-///
 /// `regions` is dense, (batch, positions, in_channels * kernel elements); the problem's `dtype`, `out_channels` and
 /// `groups` are not used. Elements of any type, of 1, 2, 4, 8 or 16 bytes, are moved as they are; zeros are zero bytes.
 FLATCONV_API Status im2col(const ConvProblem& problem, const ConstArray& x, void* regions, std::size_t element_bytes,

@@ -19,7 +19,7 @@ from flatconv._arguments import (
     sizes,
     thread_cap,
 )
-from flatconv._arrays import check_out, promoted
+from flatconv._arrays import check_out, computed, promoted
 from flatconv._shapes import check_channels, check_ranks, check_transposed_channels
 
 if TYPE_CHECKING:
@@ -83,24 +83,24 @@ class Run(NamedTuple):
 
 def input_gradient(rank: int, size: Any, weight: Any, grad_output: Any, geometry: Geometry, run: Run) -> NDArray[Any]:
     """The gradient with respect to an input of shape `size`."""
-    weight, grad_output = promoted(2, weight=weight, grad_output=grad_output)
+    dtype, (weight, grad_output) = promoted(2, weight=weight, grad_output=grad_output)
     size = sizes("input_size", size)
     geometry.check_shapes(rank, size, weight.shape, "input_size")
     described = geometry.described(rank)
-    return _core.conv_input_gradient(size, weight, grad_output, *described, *run.described(weight.dtype))
+    return _core.conv_input_gradient(size, weight, grad_output, *described, *run.described(dtype))
 
 
 def weight_gradient(rank: int, x: Any, size: Any, grad_output: Any, geometry: Geometry, run: Run) -> NDArray[Any]:
     """The gradient with respect to a weight of shape `size`."""
-    x, grad_output = promoted(2, input=x, grad_output=grad_output)
+    dtype, (x, grad_output) = promoted(2, input=x, grad_output=grad_output)
     size = sizes("weight_size", size)
     geometry.check_shapes(rank, x.shape, size, "input.shape")
-    return _core.conv_weight_gradient(x, size, grad_output, *geometry.described(rank), *run.described(x.dtype))
+    return _core.conv_weight_gradient(x, size, grad_output, *geometry.described(rank), *run.described(dtype))
 
 
 def bias_gradient(rank: int, grad_output: Any, channels_last: Any, threads: Any) -> NDArray[Any]:
     """The gradient with respect to the bias: that of a weight of one element which meets nothing but ones."""
-    (grad_output,) = promoted(1, grad_output=grad_output)
+    grad_output = computed("grad_output", grad_output)
     shape = grad_output.shape
     if grad_output.dtype.kind == "c":
         # Ones have no imaginary part, but it would be multiplied with, and 0 times infinity added.
