@@ -70,6 +70,7 @@ def test_im2col_and_unfold(function, exception, changes, message):
         (TypeError, {"x": ones(9, 36, dtype=int)}, r"x.astype\(np.float64\)"),
         (TypeError, {"x": ones(9, 36, dtype=np.clongdouble)}, r"x.astype\(np.complex128\)"),
         (TypeError, {"x": None}, "x"),
+        (TypeError, {"channels_last": np.arange(2)}, r"channels_last must be True or False, got array\(\[0, 1\]\)"),
         (OverflowError, {"output_size": (8, 2**70)}, "output_size"),
     ],
 )
@@ -115,7 +116,9 @@ def test_col2im(exception, changes, message):
         (ValueError, {"stride": 0}, "stride"),
         (ValueError, {"format": "dok"}, "format"),
         (ValueError, {"weight": ones(6, 4, 9, 9)}, "does not fit"),
-        (ValueError, {"weight": np.float32(1), "input_shape": ()}, "kernel_size|weight"),
+        (ValueError, {"weight": np.float32(1), "input_shape": ()}, r"spatial axes.*weight.shape = \(\)"),
+        (ValueError, {"weight": ones(3, 3)}, r"spatial axes.*weight.shape = \(3, 3\)"),
+        (ValueError, {"weight": ones(1, 1, 3, 3, 3, 3)}, r"spatial axes.*weight.shape = \(1, 1, 3, 3, 3, 3\)"),
         (TypeError, {"weight": None}, "weight"),
         (TypeError, {"groups": 1.5}, "groups"),
         (TypeError, {"format": None}, "format"),

@@ -58,6 +58,38 @@ class Carver {
     std::size_t used_ = 0;
 };
 
+/// The workspaces of a call's participants in one piece of memory: what they share, then as much for each of them.
+/// Sizes saturate, as those of a Carver.
+class Workspaces {
+  public:
+    Workspaces() noexcept = default;
+    Workspaces(int participants, std::size_t each) noexcept : participants_(std::size_t(participants)), each_(each) {}
+
+    /// `take_shared(carver)` and `take_own(carver)` take what is needed.
+    template <typename TakeShared, typename TakeOwn>
+    Workspaces(int participants, const TakeShared& take_shared, const TakeOwn& take_own)
+        : participants_(std::size_t(participants)) {
+        Carver carver(nullptr);
+        take_shared(carver);
+        shared_ = carver.used();
+        take_own(carver);
+        each_ = carver.used() - shared_;
+    }
+
+    std::size_t bytes() const noexcept {
+        constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+        const bool fits = participants_ == 0 || each_ <= (most - shared_) / participants_;
+        return fits ? shared_ + each_ * participants_ : most;
+    }
+
+    Carver own(std::byte* start, int participant) const noexcept {
+        return Carver(start + shared_ + each_ * std::size_t(participant));
+    }
+
+  private:
+    std::size_t participants_ = 0, shared_ = 0, each_ = 0;
+};
+
 }  // namespace flatconv
 
 #endif

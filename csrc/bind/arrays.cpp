@@ -192,6 +192,15 @@ void describe_weight(ConvProblem& problem, const py::array& weight) {
     problem.kernel = spatial_sizes(problem, weight.shape(), weight.ndim());
 }
 
+Extent output_of(const ConvProblem& problem, const py::array& weight) {
+    Extent output;
+    check(output_size(problem, output));
+    if (leading_size(problem, weight, 1) != problem.in_channels / problem.groups) {
+        throw py::value_error("weight's channels are not those of a group of x");
+    }
+    return output;
+}
+
 bool may_overlap(const py::array& a, const py::array& b) {
     const auto [a_low, a_high] = span_of(a);
     const auto [b_low, b_high] = span_of(b);

@@ -67,6 +67,10 @@ std::int64_t leading_size(const ConvProblem& problem, const py::array& array, in
 void describe_x(ConvProblem& problem, const py::array& x, bool channels_last);
 void describe_weight(ConvProblem& problem, const py::array& weight);
 
+/// The sizes of the output of a problem whose x and weight are described. Raises ValueError where those do not go
+/// together.
+Extent output_of(const ConvProblem& problem, const py::array& weight);
+
 /// Whether the arrays share memory, as far as that can be told at little cost; in doubt, yes.
 bool may_overlap(const py::array& a, const py::array& b);
 

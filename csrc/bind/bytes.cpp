@@ -54,11 +54,7 @@ py::array conv_bytes(const py::array& x, const py::array& weight, std::int32_t x
     problem.groups = groups;
     describe_x(problem, x, channels_last);
     describe_weight(problem, weight);
-    Extent output;
-    check(output_size(problem, output));
-    if (leading_size(problem, weight, 1) != problem.in_channels / problem.groups) {
-        throw py::value_error("weight's channels are not those of a group of x");
-    }
+    const Extent output = output_of(problem, weight);
     ByteInputs inputs;
     inputs.x = {x.data(), byte_strides(problem, x, channels_last)};
     inputs.weight = {weight.data(), byte_strides(problem, weight)};

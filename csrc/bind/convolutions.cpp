@@ -14,11 +14,7 @@ py::array conv(const py::array& x, const py::array& weight, const py::object& bi
     problem.activation = activation_of(activation);
     describe_x(problem, x, channels_last);
     describe_weight(problem, weight);
-    Extent output;
-    check(output_size(problem, output));
-    if (leading_size(problem, weight, 1) != problem.in_channels / problem.groups) {
-        throw py::value_error("weight's channels are not those of a group of x");
-    }
+    const Extent output = output_of(problem, weight);
     const std::vector<py::ssize_t> shape = shape_like(problem, x, problem.out_channels, output, channels_last);
     const Inputs inputs{readable(problem, "x", x, byte_strides(problem, x, channels_last)),
                         readable(problem, "weight", weight, byte_strides(problem, weight)), bias_of(problem, bias),

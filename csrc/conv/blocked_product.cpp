@@ -166,19 +166,16 @@ class BlockedPlan final : public ConvPlan {
   public:
     template <typename... Choices>
     explicit BlockedPlan(const PlanRequest& request, Choices... choices)
-        : request_(request), blocking_(request, choices...) {
-        Carver carver(nullptr);
-        OperandWorkspace<T>(request_, Way<T>::weight_order(blocking_), carver);
-        shared_bytes_ = carver.used();
-        typename Way<T>::Workspace(blocking_, carver);
-        bytes_per_participant_ = carver.used() - shared_bytes_;
-    }
+        : request_(request),
+          blocking_(request, choices...),
+          workspaces_(
+              blocking_.participants,
+              [&](Carver& carver) { OperandWorkspace<T>(request_, Way<T>::weight_order(blocking_), carver); },
+              [&](Carver& carver) { typename Way<T>::Workspace(blocking_, carver); }) {}
 
     double cycles() const override { return blocking_.cycles(); }
 
-    std::size_t workspace_bytes() const override {
-        return shared_bytes_ + bytes_per_participant_ * std::size_t(blocking_.participants);
-    }
+    std::size_t workspace_bytes() const override { return workspaces_.bytes(); }
 
     std::string describe() const override {
         const BandPlan& bands = blocking_.bands;
@@ -192,7 +189,7 @@ class BlockedPlan final : public ConvPlan {
         const Operands<T> operands = make_operands<T>(request_, Way<T>::weight_order(blocking_), blocking_.participants,
                                                       arrays, runtime, workspace);
         const auto workspace_of = [&](int participant) {
-            Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
+            Carver own = workspaces_.own(workspace, participant);
             return typename Way<T>::Workspace(blocking_, own);
         };
         for (int p = 0; p < blocking_.participants; ++p) workspace_of(p).prepare(blocking_);
@@ -208,8 +205,7 @@ class BlockedPlan final : public ConvPlan {
   private:
     const PlanRequest request_;
     const typename Way<T>::Blocking blocking_;
-    std::size_t shared_bytes_;
-    std::size_t bytes_per_participant_;
+    const Workspaces workspaces_;
 };
 
 template <template <typename> class Way, typename... Choices>

@@ -96,19 +96,16 @@ PlanRequest in_words(PlanRequest request) {
 class BytePlan final : public ConvPlan {
   public:
     BytePlan(const PlanRequest& request, const ByteCall& call)
-        : request_(request), call_(call), blocking_(in_words(request), Packing::crossing) {
-        Carver carver(nullptr);
-        ByteOperands(request_, call_, carver);
-        shared_bytes_ = carver.used();
-        ByteWorkspace(blocking_, call_.needs_region_sums, carver);
-        bytes_per_participant_ = carver.used() - shared_bytes_;
-    }
+        : request_(request),
+          call_(call),
+          blocking_(in_words(request), Packing::crossing),
+          workspaces_(
+              blocking_.participants, [&](Carver& carver) { ByteOperands(request_, call_, carver); },
+              [&](Carver& carver) { ByteWorkspace(blocking_, call_.needs_region_sums, carver); }) {}
 
     double cycles() const override { return blocking_.cycles(); }
 
-    std::size_t workspace_bytes() const override {
-        return shared_bytes_ + bytes_per_participant_ * std::size_t(blocking_.participants);
-    }
+    std::size_t workspace_bytes() const override { return workspaces_.bytes(); }
 
     std::string describe() const override { return "words of bytes, lanes across pixels"; }
 
@@ -117,7 +114,7 @@ class BytePlan final : public ConvPlan {
         const ByteOperands operands(request_, call_, shared);
         operands.pack(arrays.weight, blocking_.participants, runtime);
         const auto workspace_of = [&](int participant) {
-            Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
+            Carver own = workspaces_.own(workspace, participant);
             return ByteWorkspace(blocking_, call_.needs_region_sums, own);
         };
         for (int p = 0; p < blocking_.participants; ++p) workspace_of(p).words.prepare(blocking_);
@@ -136,8 +133,7 @@ class BytePlan final : public ConvPlan {
     const PlanRequest request_;
     const ByteCall& call_;
     const WordBlocking blocking_;
-    std::size_t shared_bytes_;
-    std::size_t bytes_per_participant_;
+    const Workspaces workspaces_;
 };
 
 /// Of single channels that are read from the image, without memory of its own.
@@ -181,13 +177,6 @@ Status plan_bytes(const PlanRequest& request, const ByteCall& call, const Array*
 // ---------------------------------------------------------------------------------------------------------------------
 // A call
 
-template <typename AnyArray>
-AnyArray with_strides(AnyArray array, const ByteStrides& dense) {
-    if (array.dense) array.byte_strides = dense;
-    array.dense = false;
-    return array;
-}
-
 /// Describes a call with the problem's own sums: those of floats have their size.
 Status describe_bytes(ConvProblem problem, const Options& options, PlanRequest& request) {
     if (Status status = check_problem(problem); !status) return status;
@@ -204,32 +193,31 @@ Status convolve(const ConvProblem& problem, const ByteInputs& inputs, const Requ
     Requantization requantization;
     if (given) {
         requantization = *given;
-        requantization.weight_scales = with_strides(given->weight_scales, {sizeof(float)});
-        requantization.bias = with_strides(given->bias, {sizeof(std::int32_t)});
+        requantization.weight_scales = with_strides(given->weight_scales, sizeof(float));
+        requantization.bias = with_strides(given->bias, sizeof(std::int32_t));
     }
     ByteCall call{inputs, given ? &requantization : nullptr, false};
-    call.inputs.x = with_strides(inputs.x, dense_strides(channels, shape.input, 1));
-    call.inputs.weight = with_strides(inputs.weight, dense_strides(shape.in_channels, shape.kernel, 1));
-    call.inputs.weight_zero_points = with_strides(inputs.weight_zero_points, {sizeof(std::int32_t)});
+    call.inputs.x = with_strides(inputs.x, channels, shape.input, 1);
+    call.inputs.weight = with_strides(inputs.weight, shape.in_channels, shape.kernel, 1);
+    call.inputs.weight_zero_points = with_strides(inputs.weight_zero_points, sizeof(std::int32_t));
     if (Status status = check_inputs(call.inputs, rows); !status) return status;
     if (given) {
         if (Status status = check_requantization(call, rows); !status) return status;
     }
     if (writes_nothing(Task::convolution, shape)) return {};
-    if (!y.data) return invalid("y is null");
-    if (shape.depth > 0 && !inputs.weight.data) return invalid("weight is null");
-    const bool reads_x = shape.depth > 0 && shape.input[0] > 0 && shape.input[1] > 0 && shape.input[2] > 0;
-    if (reads_x && !inputs.x.data) return invalid("x is null");
+    const bool packed = false;
+    if (Status status = check_no_null(Task::convolution, shape, inputs.x, inputs.weight, y, packed, {}); !status) {
+        return status;
+    }
     for (std::int64_t row = 0; row < rows && !call.needs_region_sums; ++row) {
         call.needs_region_sums = call.weight_zero_point(row) != 0;
     }
-    const ConvArrays arrays{
-        call.inputs.x,
-        call.inputs.weight,
-        {},
-        {},
-        with_strides(y, dense_strides(rows, shape.output, given ? 1 : std::int64_t(sizeof(std::int32_t)))),
-        nullptr};
+    const ConvArrays arrays{call.inputs.x,
+                            call.inputs.weight,
+                            {},
+                            {},
+                            with_strides(y, rows, shape.output, given ? 1 : sizeof(std::int32_t)),
+                            nullptr};
     std::unique_ptr<ConvPlan> chosen;
     if (Status status = plan_bytes(request, call, &arrays.y, options, chosen); !status) return status;
     return run(*chosen, arrays, options);

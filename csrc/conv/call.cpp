@@ -26,7 +26,7 @@ struct Sizes {
 
 /// Those of a task's arrays, in its order.
 struct TaskSizes {
-    Sizes first, second, result;
+    Sizes first{}, second{}, result{};
 
     TaskSizes(Task task, const ConvShape& shape) {
         const Sizes x{shape.batch, shape.groups * shape.in_channels, shape.input};
@@ -40,18 +40,10 @@ struct TaskSizes {
     }
 };
 
-/// `bytes` are those of an element of so many parts, which count as channels.
-template <typename AnyArray>
-AnyArray with_strides(AnyArray array, const Sizes& sizes, std::int64_t parts, std::int64_t bytes) {
-    if (array.dense) array.byte_strides = dense_strides(sizes.channels / parts, sizes.spatial, bytes);
-    array.dense = false;
-    return array;
-}
-
 ConstArray completed(const ConstArray& array, const Sizes& sizes, const PlanRequest& request) {
     const ConstArray typed = with_type(array, request.dtype);
     const std::int64_t parts = request.shape.parts;
-    return with_strides(typed, sizes, parts, parts * element_bytes(typed.stored));
+    return with_strides(typed, sizes.channels / parts, sizes.spatial, parts * element_bytes(typed.stored));
 }
 
 /// Whether all elements of an array are aligned, and whole elements apart. `bytes` is a power of two.
@@ -141,26 +133,34 @@ void describe_layouts(Task task, const Inputs& inputs, const Array& y, const Pac
                       PlanRequest& request, ConvArrays& arrays) {
     const TaskSizes sizes(task, request.shape);
     const std::int64_t parts = request.shape.parts;
-    arrays = {completed(inputs.x, sizes.first, request),
-              completed(inputs.weight, sizes.second, request),
-              with_type(inputs.bias, request.dtype),
-              completed(inputs.residual, sizes.result, request),
-              with_strides(y, sizes.result, parts, parts * element_bytes(request.dtype)),
-              packed};
-    if (inputs.bias.dense) arrays.bias.byte_strides = {parts * element_bytes(arrays.bias.stored)};
+    const ConstArray bias = with_type(inputs.bias, request.dtype);
+    arrays = {
+        completed(inputs.x, sizes.first, request),
+        completed(inputs.weight, sizes.second, request),
+        with_strides(bias, parts * element_bytes(bias.stored)),
+        completed(inputs.residual, sizes.result, request),
+        with_strides(y, sizes.result.channels / parts, sizes.result.spatial, parts * element_bytes(request.dtype)),
+        packed};
     describe_layout(sizes, arrays, request);
+}
+
+Status check_no_null(Task task, const ConvShape& shape, const ConstArray& first, const ConstArray& second,
+                     const Array& result, bool packed, const ArrayNames& names) {
+    const TaskSizes sizes(task, shape);
+    const auto null = [](const char* name) {
+        return Status{StatusCode::invalid_argument, std::string(name) + " is null"};
+    };
+    if (!result.data) return null(names.result);
+    const bool reads = !sizes.second.empty();
+    if (reads && !second.data && !packed) return null(names.second);
+    if (reads && !sizes.first.empty() && !first.data) return null(names.first);
+    return {};
 }
 
 Status describe_arrays(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,
                        const ArrayNames& names, PlanRequest& request, ConvArrays& arrays) {
-    const TaskSizes sizes(task, request.shape);
-    const auto null = [](const char* name) {
-        return Status{StatusCode::invalid_argument, std::string(name) + " is null"};
-    };
-    if (!y.data) return null(names.result);
-    const bool reads = !sizes.second.empty();
-    if (reads && !inputs.weight.data && !packed) return null(names.second);
-    if (reads && !sizes.first.empty() && !inputs.x.data) return null(names.first);
+    const Status present = check_no_null(task, request.shape, inputs.x, inputs.weight, y, packed, names);
+    if (!present) return present;
     const auto checked = [&](const ConstArray& array, const char* name) {
         const DType dtype = request.shape.parts == 1 ? request.dtype : DType::complex64;
         return can_hold(dtype, array.stored) ? Status{} : wrongly_stored(name);

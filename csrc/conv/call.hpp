@@ -27,6 +27,26 @@ struct ArrayNames {
 /// Whether the task writes nothing.
 bool writes_nothing(Task task, const ConvShape& shape);
 
+/// The array with its strides written out, those of a dense one where they are not given.
+template <typename AnyArray>
+AnyArray with_strides(AnyArray array, std::int64_t channels, const Extent& spatial, std::int64_t bytes) {
+    if (array.dense) array.byte_strides = dense_strides(channels, spatial, bytes);
+    array.dense = false;
+    return array;
+}
+
+/// The same of a number for each channel.
+template <typename AnyArray>
+AnyArray with_strides(AnyArray array, std::int64_t bytes) {
+    if (array.dense) array.byte_strides = {bytes};
+    array.dense = false;
+    return array;
+}
+
+/// An error where an array is null that the task reads or writes; `second` may be where it is `packed`.
+Status check_no_null(Task task, const ConvShape& shape, const ConstArray& first, const ConstArray& second,
+                     const Array& result, bool packed, const ArrayNames& names);
+
 /// Completes what the arrays hold and their strides, and tells the plan how the arrays can be read; null ones count as
 /// aligned. Of `inputs`, `x` and `weight` stand for the two arrays that the task reads, in its order.
 void describe_layouts(Task task, const Inputs& inputs, const Array& y, const PackedWeights* packed,

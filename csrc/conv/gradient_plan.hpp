@@ -18,13 +18,13 @@ class GradientPlan : public ConvPlan {
         return double(shape_.depth) * double(shape_.groups * shape_.out_channels) * double(depth_) / kernels_.lanes;
     }
 
-    std::size_t workspace_bytes() const final { return bytes_per_participant_ * std::size_t(participants_); }
+    std::size_t workspace_bytes() const final { return workspaces_.bytes(); }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const final {
         parallel::for_each_task(
             runtime.executor, participants_, part_count_,
             [&](int participant, std::int64_t index) {
-                Carver carver(workspace + bytes_per_participant_ * std::size_t(participant));
+                Carver carver = workspaces_.own(workspace, participant);
                 run_part(arrays, runtime, carver, index);
             },
             &runtime.cancellation);
@@ -43,7 +43,7 @@ class GradientPlan : public ConvPlan {
     void set_parts(std::int64_t count, const Carver& carver) {
         part_count_ = count;
         participants_ = int(std::min<std::int64_t>(participants_, count));
-        bytes_per_participant_ = carver.used();
+        workspaces_ = {participants_, carver.used()};
     }
 
     virtual void run_part(const ConvArrays& arrays, const Runtime& runtime, Carver& carver,
@@ -58,7 +58,7 @@ class GradientPlan : public ConvPlan {
   private:
     std::int64_t part_count_ = 0;
     int participants_;
-    std::size_t bytes_per_participant_ = 0;
+    Workspaces workspaces_;
 };
 
 }  // namespace flatconv

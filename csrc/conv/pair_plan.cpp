@@ -59,20 +59,14 @@ class PairPlan final : public ConvPlan {
         : request_(request),
           blocking_(blocking),
           exact_(std::move(exact)),
-          weight_stride_(packed_row_stride<float>(words_of_pairs(request.shape.depth))) {
-        Carver carver(nullptr);
-        Memory(*this, carver);
-        shared_bytes_ = carver.used();
-        PixelWorkspace<float>(blocking_, carver);
-        bytes_per_participant_ = carver.used() - shared_bytes_;
-    }
+          weight_stride_(packed_row_stride<float>(words_of_pairs(request.shape.depth))),
+          workspaces_(
+              blocking_.participants, [&](Carver& carver) { Memory(*this, carver); },
+              [&](Carver& carver) { PixelWorkspace<float>(blocking_, carver); }) {}
 
     double cycles() const override { return blocking_.cycles(); }
 
-    std::size_t workspace_bytes() const override {
-        return std::max(shared_bytes_ + bytes_per_participant_ * std::size_t(blocking_.participants),
-                        exact_->workspace_bytes());
-    }
+    std::size_t workspace_bytes() const override { return std::max(workspaces_.bytes(), exact_->workspace_bytes()); }
 
     std::string describe() const override {
         const BandPlan& bands = blocking_.bands;
@@ -89,7 +83,7 @@ class PairPlan final : public ConvPlan {
         const auto* bias = arrays.packed ? reinterpret_cast<const float*>(arrays.packed->bias) : memory.bias;
         const Operands<float> operands{weights.rows, nullptr, false, bias, ActivationSteps<float>(request_.activation)};
         const auto workspace_of = [&](int participant) {
-            Carver own(workspace + shared_bytes_ + bytes_per_participant_ * std::size_t(participant));
+            Carver own = workspaces_.own(workspace, participant);
             return PixelWorkspace<float>(blocking_, own);
         };
         for (int p = 0; p < blocking_.participants; ++p) workspace_of(p).prepare(blocking_);
@@ -162,8 +156,7 @@ class PairPlan final : public ConvPlan {
     const PixelBlocking<float> blocking_;
     const std::unique_ptr<ConvPlan> exact_;
     const std::ptrdiff_t weight_stride_;
-    std::size_t shared_bytes_;
-    std::size_t bytes_per_participant_;
+    const Workspaces workspaces_;
 };
 
 }  // namespace

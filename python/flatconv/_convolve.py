@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _ndarray = np.ndarray
 _core_conv = _core.conv
-# The defaults, by rank.
+# Defaults, known by being the same objects: names are interned.
+_AUTO, _ZEROS_MODE = "auto", "zeros"
+# The others, by rank.
 _ONES = ((), (1,), (1, 1), (1, 1, 1))
 _ZEROS = ((), ((0, 0),), ((0, 0), (0, 0)), ((0, 0), (0, 0), (0, 0)))
 
@@ -79,11 +81,11 @@ def convolve(
     if out is not None:
         check_out(out, dtype)
 
-    if padding_mode != "zeros":
+    if padding_mode is not _ZEROS_MODE:
         padding_mode = padding_mode_name(padding_mode)
     if activation is not None:
         activation = activation_of(activation)
-    if algorithm != "auto":
+    if algorithm is not _AUTO:
         choice("algorithm", algorithm, ALGORITHMS)
     return _core_conv(
         x,

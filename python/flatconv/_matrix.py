@@ -143,7 +143,7 @@ def as_batch(
     groups = integer("groups", groups)
     plain = weight.ndim == len(shape) <= 3
     rank = weight.ndim if plain else weight.ndim - 2
-    check_kernel_rank(weight.shape[weight.ndim - rank :])
+    check_kernel_rank(rank, weight.shape)
     check_ranks(rank, shape, weight.shape, "input_shape")
     channels_last = flag("channels_last", channels_last) and not plain
     if plain:

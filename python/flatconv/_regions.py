@@ -320,7 +320,8 @@ def fold(
     if taps > 0 and rows % taps:
         raise ValueError(f"x has {rows} rows, which the {taps} elements of the kernel do not divide")
     channels = (rows // max(taps, 1),)
-    shape = (*elements.shape[:-2], *((*spatial, *channels) if channels_last else (*channels, *spatial)))
+    last = flag("channels_last", channels_last)
+    shape = (*elements.shape[:-2], *((*spatial, *channels) if last else (*channels, *spatial)))
     geometry = _geometry(kernel, stride, padding, dilation, padding_mode, channels_last, threads)
     return _sums("x", elements, shape, geometry, transposed=True)
 

@@ -22,10 +22,13 @@ def layouts(rank: int, weight_axes: str = "(out, in, ") -> str:
     return f"(N, C, {spatial}) or (C, {spatial}) with weight {weight_axes}{', '.join(_KERNEL_AXES[-rank:])})"
 
 
-def check_kernel_rank(kernel: Shape) -> None:
-    """Check that there are no more spatial axes than the core has, three."""
-    if not 1 <= len(kernel) <= len(AXIS_NAMES):
-        raise ValueError(f"kernel_size must have 1, 2 or 3 items, got {kernel}")
+def check_kernel_rank(rank: int, weight: Shape) -> None:
+    """Check that weight has spatial axes, and no more of them than the core has, three."""
+    if not 1 <= rank <= len(AXIS_NAMES):
+        raise ValueError(
+            f"weight must have 1, 2 or 3 spatial axes, (out, in, kw) to (out, in, kd, kh, kw), or be plain, "
+            f"got weight.shape = {weight}"
+        )
 
 
 def check_ranks(

@@ -67,6 +67,19 @@ struct Layer {
 
 }  // namespace
 
+TEST_CASE("workspaces that all participants share, and one for each") {
+    const auto take = [](std::size_t bytes) { return [bytes](Carver& carver) { carver.take<std::byte>(bytes); }; };
+    const Workspaces workspaces(3, take(100), take(1));
+    CHECK(workspaces.bytes() == 128 + 3 * 64);
+    alignas(cache_line) std::byte memory[512];
+    CHECK(workspaces.own(memory, 2).take<std::byte>(1) == memory + 128 + 2 * 64);
+    // Of two halves of all that there is, nothing would remain.
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    CHECK(Workspaces(2, most / 2 + 1).bytes() == most);
+    CHECK(Workspaces(1, take(most / 2), take(most)).bytes() == most);
+    CHECK(Workspaces(0, most).bytes() == 0);
+}
+
 TEST_CASE("the workspace may begin anywhere and hold anything, and not a byte beside it is touched") {
     const Layer layer;
     for (const bool is_packed : {false, true}) {
