@@ -13,7 +13,7 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-WORK_PER_THREAD = 1e6  # the default
+WORK_PER_THREAD = 8e5  # the default
 USABLE_ISAS = [each["name"] for each in _core.instruction_sets() if each["usable"]]
 # These differ from avx512 in bytes and bfloat16 alone; tests/cpp/test_kernels.cpp checks that the others are its own.
 SAME_AS_AVX512 = {"avx512_vnni", "avx512_bf16"}

@@ -205,7 +205,7 @@ typedef struct flatconv_options {
     int32_t algorithm;
     size_t workspace_limit;            /* in bytes, for all threads together */
     const flatconv_executor* executor; /* NULL: the library's own threads */
-    double work_per_thread;            /* multiply-adds: a call with less for each thread uses fewer threads */
+    double work_per_thread;            /* in multiply-adds: a call with less for each thread uses fewer threads */
 
     /* Asked now and then, on the calling thread alone: true ends the call early with FLATCONV_CANCELLED. */
     bool (*should_stop)(void* context);

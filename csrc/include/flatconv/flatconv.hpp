@@ -215,7 +215,7 @@ struct Options {
     void* workspace = nullptr;
     std::size_t workspace_bytes = 0;
 
-    double work_per_thread = 1e6;  // multiply-adds: a call with less for each thread uses fewer threads
+    double work_per_thread = 8e5;  // in multiply-adds: a call with less for each thread uses fewer threads
 
     /// Asked now and then, on the calling thread alone: true ends the call early with `StatusCode::cancelled`.
     bool (*should_stop)(void* context) = nullptr;
