@@ -2,8 +2,6 @@
 #ifndef FLATCONV_CONV_IMAGE_PRODUCT_HPP
 #define FLATCONV_CONV_IMAGE_PRODUCT_HPP
 
-#include <limits>
-
 #include "conv/image_blocking.hpp"
 #include "conv/output_band.hpp"
 
@@ -36,11 +34,6 @@ class ImageTask {
         const std::int64_t first = task_.first_group;
         const BandTask task(task_.box, task_.image, first, task_.end_group - first);
         const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
-        constexpr T infinity = std::numeric_limits<T>::infinity();
-        const Epilogue<T> shared = y.epilogue(0, 0);
-        const bool clamps = shared.clamps && !shared.residual;
-        channel.low = clamps ? shared.low : -infinity;
-        channel.high = clamps ? shared.high : infinity;
         for (std::int64_t group = first; group < task_.end_group; ++group) {
             if ((group - first + 1) % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
             const Epilogue<T> epilogue = y.epilogue(group - first, 0);

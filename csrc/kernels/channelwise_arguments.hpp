@@ -31,8 +31,7 @@ struct ImageConvolution : ImageBox {
     const T* x;  // the channel's first pixel
     const T* weights;
     T* y;
-    T low, high;                  // sums with their bias are kept between these; infinite ones keep them as they are
-    const Epilogue<T>* epilogue;  // of one output channel; its own bounds count where there is a residual
+    const Epilogue<T>* epilogue;  // of one output channel
     ptrdiff_t residual_row_stride;
 };
 

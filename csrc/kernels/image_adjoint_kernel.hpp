@@ -90,20 +90,16 @@ void transpose_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_
                 });
             });
         });
-        // Read anew for each row: all registers are taken.
-        const Vector bias = Isa::broadcast(image.epilogue->bias);
-        const Vector low = Isa::broadcast(&image.low), high = Isa::broadcast(&image.high);
         unroll<Stride>([&](auto q) {
             constexpr int taps = phase_taps(Size, Stride, decltype(q)::value);
             auto& finished = waiting[q.value][taps - 1];
             const int64_t row = (x_row + taps - 1) * Stride + q.value - image.first_row;
             if (uint64_t(row) < uint64_t(image.rows)) {
                 Scalar* const y = image.y + row * image.y_row_stride + col;
+                unroll<Stride>([&](auto p) { finish_vectors<Isa>(finished[p.value], *image.epilogue); });
                 unroll<Vectors>([&](auto v) {
                     Vector sums[Stride];
-                    unroll<Stride>([&](auto p) {
-                        sums[p.value] = Isa::min(high, Isa::max(low, Isa::add(finished[p.value][v.value], bias)));
-                    });
+                    unroll<Stride>([&](auto p) { sums[p.value] = finished[p.value][v.value]; });
                     if constexpr (Stride == 2) {
                         const Vector even = first_phase == 0 ? sums[0] : sums[1];
                         const Vector odd = first_phase == 0 ? sums[1] : sums[0];

@@ -39,6 +39,19 @@ struct ZeroRow {
     alignas(64) static constexpr Scalar pixels[length] = {};
 };
 
+/// Sums up to the residual and the curve, if there are such. The bias is read anew each time: all registers are taken.
+template <typename Isa, int Count>
+FLATCONV_INLINE void finish_vectors(typename Isa::Vector (&sums)[Count],
+                                    const Epilogue<typename Isa::Scalar>& epilogue) {
+    using Vector = typename Isa::Vector;
+    const Vector bias = Isa::broadcast(epilogue.bias);
+    unroll<Count>([&](auto v) { sums[v.value] = Isa::add(sums[v.value], bias); });
+    // They compete with the multiply-adds for the same ports, even if the bounds are infinite.
+    if (!epilogue.clamps || epilogue.residual) return;
+    const Vector low = Isa::broadcast(&epilogue.low), high = Isa::broadcast(&epilogue.high);
+    unroll<Count>([&](auto v) { sums[v.value] = Isa::min(high, Isa::max(low, sums[v.value])); });
+}
+
 /// Some columns of sums, from top to bottom: Vectors of them, the last one of `last` lanes.
 ///
 /// A row of the image is loaded once, and its vectors are shifted for each element of the kernel's rows. It serves as
@@ -128,11 +141,9 @@ void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t
             });
         });
         Scalar* const y = image.y + (row < 0 ? 0 : row) * image.y_row_stride + col;
-        // Read anew for each row: all registers are taken.
-        const Vector bias = Isa::broadcast(image.epilogue->bias);
-        const Vector low = Isa::broadcast(&image.low), high = Isa::broadcast(&image.high);
+        finish_vectors<Isa>(waiting[rows - 1], *image.epilogue);
         unroll<Vectors>([&](auto v) {
-            const Vector sum = Isa::min(high, Isa::max(low, Isa::add(waiting[rows - 1][v.value], bias)));
+            const Vector sum = waiting[rows - 1][v.value];
             if (v.value < Vectors - 1 || last == lanes) {
                 Isa::store(y + v.value * lanes, sum);
             } else {
@@ -176,78 +187,93 @@ template <typename Isa>
 constexpr int64_t wide = 14 * Isa::lanes;
 
 /// Rows of sums at a time; or 0, where there are strips alone.
-template <typename Isa, int Size, int Stride>
-constexpr int rows_at_once = Size <= 5 && Stride == 1 && Isa::masks_loads && Isa::registers >= 32 ? 4 : 0;
+template <typename Isa, int Stride>
+constexpr int rows_at_once = Stride == 1 && Isa::masks_loads && Isa::registers >= 32 ? 4 : 0;
 
 /// Some rows of sums from left to right, whose kernels meet no rows above or below the image.
 ///
-/// Each row of the image is loaded once for all of them, a vector ahead of the sums, and shifted as in strips. The rows
-/// that the next ones meet first are fetched meanwhile.
+/// Each row of the image is loaded once for all of them, and shifted as in strips. Two vectors go side by side, because
+/// a chain of all multiply-adds of a sum leaves time for others. The rows that the next ones meet first are fetched
+/// meanwhile.
 template <typename Isa, int Size>
 void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t row) {
     using Scalar = typename Isa::Scalar;
     using Vector = typename Isa::Vector;
-    constexpr int lanes = Isa::lanes, rows = rows_at_once<Isa, Size, 1>, met = rows + Size - 1;
-    constexpr bool keeps_weights = rows + met + Size * Size + 6 < Isa::registers;
+    constexpr int lanes = Isa::lanes, vectors = 2, rows = rows_at_once<Isa, 1>, met = rows + Size - 1;
+    constexpr bool keeps_weights = rows * vectors + met + 2 * vectors + Size * Size < Isa::registers;
     static_assert(Size <= lanes, "");
 
     Vector kept[keeps_weights ? Size * Size : 1];
     if constexpr (keeps_weights) {
         unroll<Size * Size>([&](auto k) { kept[k.value] = Isa::broadcast(image.weights + k.value); });
     }
-    const Scalar* x = image.x + (image.first_row + row) * image.x_row_stride + image.first_col;
-    Scalar* y = image.y + row * image.y_row_stride;
-    Vector loaded[met];
     const auto inside = [&](int64_t col) __attribute__((always_inline)) {
         return lanes_between<Isa>(-image.first_col - col, image.x_cols - image.first_col - col);
     };
-    typename Isa::Lanes some = inside(0);
-    unroll<met>([&](auto m) { loaded[m.value] = load_between<Isa>(x + m.value * image.x_row_stride, some); });
-    for (int64_t left = image.cols; left > 0; left -= lanes) {
-        x += lanes;
-        some = inside(image.cols - left + lanes);
-        Vector sums[rows];
-        unroll<rows>([&](auto r) { sums[r.value] = Isa::zero(); });
-        unroll<met>([&](auto m) {
+    const Scalar* x = image.x + (image.first_row + row) * image.x_row_stride + image.first_col;
+    Scalar* y = image.y + row * image.y_row_stride;
+    // The last vector of each row that is met: the next ones' first.
+    Vector last[met];
+    const typename Isa::Lanes first = inside(0);
+    unroll<met>([&](auto m) { last[m.value] = load_between<Isa>(x + m.value * image.x_row_stride, first); });
+    for (int64_t left = image.cols; left > 0; left -= vectors * lanes) {
+        typename Isa::Lanes some[vectors];
+        unroll<vectors>([&](auto v) { some[v.value] = inside(image.cols - left + (v.value + 1) * lanes); });
+        Vector sums[rows][vectors];
+        unroll<rows>([&](auto r) { unroll<vectors>([&](auto v) { sums[r.value][v.value] = Isa::zero(); }); });
+        unroll<met>([&](auto m) __attribute__((always_inline)) {
             constexpr int row_met = decltype(m)::value;
             const Scalar* const from = x + row_met * image.x_row_stride;
-            if constexpr (row_met >= met - rows) __builtin_prefetch(from + rows * image.x_row_stride + lanes);
-            const Vector low = loaded[row_met], high = load_between<Isa>(from, some);
-            loaded[row_met] = high;
-            unroll<Size>([&](auto k) {
+            Vector pixels[vectors + 1] = {last[row_met]};
+            unroll<vectors>([&](auto v) {
+                const Scalar* const next = from + (v.value + 1) * lanes;
+                if constexpr (row_met >= met - rows) __builtin_prefetch(next + rows * image.x_row_stride);
+                pixels[v.value + 1] = load_between<Isa>(next, some[v.value]);
+            });
+            last[row_met] = pixels[vectors];
+            unroll<Size>([&](auto k) __attribute__((always_inline)) {
                 constexpr int column = decltype(k)::value;
-                Vector shifted = low;
-                if constexpr (column > 0) shifted = Isa::template align<column>(low, high);
-                unroll<rows>([&](auto r) {
+                Vector shifted[vectors];
+                unroll<vectors>([&](auto v) {
+                    shifted[v.value] = pixels[v.value];
+                    if constexpr (column > 0) {
+                        shifted[v.value] = Isa::template align<column>(pixels[v.value], pixels[v.value + 1]);
+                    }
+                });
+                unroll<rows>([&](auto r) __attribute__((always_inline)) {
                     constexpr int kernel_row = row_met - decltype(r)::value;
                     if constexpr (kernel_row >= 0 && kernel_row < Size) {
                         constexpr int tap = kernel_row * Size + column;
                         const Vector weight =
                             keeps_weights ? kept[keeps_weights ? tap : 0] : Isa::broadcast(image.weights + tap);
-                        sums[r.value] = Isa::fma(weight, shifted, sums[r.value]);
+                        unroll<vectors>([&](auto v) {
+                            sums[r.value][v.value] = Isa::fma(weight, shifted[v.value], sums[r.value][v.value]);
+                        });
                     }
                 });
             });
         });
-        const Vector bias = Isa::broadcast(image.epilogue->bias);
-        const Vector low = Isa::broadcast(&image.low), high = Isa::broadcast(&image.high);
         unroll<rows>([&](auto r) {
-            Scalar* const to = y + r.value * image.y_row_stride;
-            const Vector sum = Isa::min(high, Isa::max(low, Isa::add(sums[r.value], bias)));
-            if (left >= lanes) {
-                Isa::store(to, sum);
-            } else {
-                Isa::store_first(to, sum, int(left));
-            }
+            finish_vectors<Isa>(sums[r.value], *image.epilogue);
+            unroll<vectors>([&](auto v) {
+                Scalar* const to = y + r.value * image.y_row_stride + v.value * lanes;
+                const int64_t count = left - v.value * lanes;
+                if (count >= lanes) {
+                    Isa::store(to, sums[r.value][v.value]);
+                } else if (count > 0) {
+                    Isa::store_first(to, sums[r.value][v.value], int(count));
+                }
+            });
         });
-        y += lanes;
+        x += vectors * lanes;
+        y += vectors * lanes;
     }
 }
 
 /// What convolve_strips does, for wide images.
 template <typename Isa, int Size>
 void convolve_wide(const ImageConvolution<typename Isa::Scalar>& image) {
-    constexpr int at_once = rows_at_once<Isa, Size, 1>;
+    constexpr int at_once = rows_at_once<Isa, 1>;
     const auto within = [&](int64_t row) { return row < 0 ? 0 : row > image.rows ? image.rows : row; };
     // Rows of sums from `first` to `end` meet rows of the image alone.
     int64_t first = within(-image.first_row), end = within(image.x_rows - image.first_row - (Size - 1));
@@ -293,7 +319,7 @@ template <typename Isa, int Size, int Stride>
 FLATCONV_INLINE void convolve_strips_if(const ImageConvolution<typename Isa::Scalar>& image) {
     if constexpr (convolves_images<typename Isa::Scalar>(Size, Stride)) {
         if (image.size != Size || image.stride != Stride) return;
-        if constexpr (rows_at_once<Isa, Size, Stride> > 0) {
+        if constexpr (rows_at_once<Isa, Stride> > 0) {
             if (image.cols >= wide<Isa>) return convolve_wide<Isa, Size>(image);
         }
         convolve_strips<Isa, Size, Stride>(image);
