@@ -60,7 +60,7 @@ def test_edges_and_epilogues(isa, rng, dtype, size, stride):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("size", [3, 5, 7])
 def test_wide_images(isa, rng, dtype, size):
     """Rows at a time, from the first that meet the image alone to the last."""
     for rows in range(1, 14):

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 
 #include "guarded_memory.hpp"
 #include "kernel_sets.hpp"
