@@ -147,3 +147,18 @@ def test_the_image_is_read_where_it_lies():
         transpose = pack_transpose(weight, None, stride, 1, 0, 40)
         assert "from the image" in transpose.explain(x.shape)
         assert transpose.workspace_bytes(x.shape) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular", "symmetric"])
+def test_padding_that_repeats_pixels(isa, rng, dtype, mode):
+    """Outputs that meet it come from copies of what they meet, piece by piece."""
+    for size, stride in KERNELS:
+        for rows, cols in ((4, 5), (7, 31), (40, 16), (35, 270), (50, 600)):
+            for padding in (size // 2, ((0, 2), (1, 0)), ((3, 0), (size - 1, 3))):
+                x, weight, bias = layer(rng, dtype, size, rows, cols)
+                if fits(x, size, padding):
+                    geometry = {"stride": stride, "padding": padding, "padding_mode": mode}
+                    assert_same_bits(x, weight, bias, **geometry)
+        residual = rng.standard_normal(conv2d(x, weight, bias, groups=3, **geometry).shape).astype(dtype)
+        assert_same_bits(x, weight, bias, residual=residual, activation="relu6", **geometry)

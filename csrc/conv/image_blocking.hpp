@@ -4,6 +4,7 @@
 #define FLATCONV_CONV_IMAGE_BLOCKING_HPP
 
 #include <algorithm>
+#include <array>
 
 #include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
@@ -16,6 +17,7 @@ struct ImageBlocking {
     explicit ImageBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
           shape(request.shape),
+          edge_shape(with_all_pixels(shape)),
           half_x(halves_of_x<T>(request)),
           half_y(halves_of_y<T>(request)),
           bands(plan(request)),
@@ -25,6 +27,7 @@ struct ImageBlocking {
 
     const Kernels<T>& kernels;
     const ConvShape shape;
+    const ConvShape edge_shape;          // bands of it are the padded image, pixel by pixel
     const HalfKernels<T>* const half_x;  // of x; or null
     const HalfKernels<T>* const half_y;  // of y and the residual; or null
     const BandPlan bands;                // of one group
@@ -40,13 +43,31 @@ struct ImageBlocking {
     std::int64_t group_parts() const { return ceil_div(shape.groups, groups_per_task); }
     std::int64_t tasks() const { return shape.batch * bands.boxes() * group_parts(); }
 
+    /// Whether the padding repeats pixels. The kernels know zeros alone; outputs that meet other padding are computed
+    /// from a copy of what they meet, piece by piece.
+    bool repeats_pixels() const { return shape.padding_mode != PaddingMode::zeros; }
+    static constexpr std::int64_t piece_rows = 16, piece_cols = 256;
+    std::int64_t most_piece_elements() const {
+        return reach(std::min(piece_rows, bands.box[1])) * reach(std::min(piece_cols, shape.output[2]));
+    }
+
+    /// The outputs of an axis, from the first to the one behind the last, whose kernels meet the image alone.
+    std::array<std::int64_t, 2> inside(std::size_t axis) const {
+        const std::int64_t stride = shape.stride[axis], pad = shape.pad_before[axis], all = shape.output[axis];
+        const std::int64_t last = shape.input[axis] + pad - shape.kernel[axis];
+        const std::int64_t end = last < 0 ? 0 : std::min(all, last / stride + 1);
+        return {std::min(ceil_div(pad, stride), end), end};
+    }
+
     static bool suits(const PlanRequest& request) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const bool mirrored = request.shape.mirrored;
         const bool has_kernel = mirrored ? kernels.transpose_image : kernels.convolve_image;
         const bool x_in_rows = request.x_pixels_dense || (request.x_halves_dense && !mirrored);
         const bool y_in_rows = request.y_in_rows || (request.y_halves_dense && !mirrored);
-        return has_kernel && x_in_rows && y_in_rows && suits_shape(request);
+        const bool halves = halves_of_x<T>(request) || halves_of_y<T>(request);
+        const bool zeros = request.shape.padding_mode == PaddingMode::zeros;
+        return has_kernel && x_in_rows && y_in_rows && suits_shape(request) && (zeros || !(mirrored || halves));
     }
 
     static bool suits_shape(const PlanRequest& request) {
@@ -58,11 +79,15 @@ struct ImageBlocking {
             shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 && shape.dilation[2] == 1;
         const bool of_size = shape.mirrored ? transposes_images<T>(size, stride) : convolves_images<T>(size, stride);
         const bool fits = !halves_of_x<T>(request) || fitting_rows(request) >= 1;
-        return flat && alone && square && of_size && shape.padding_mode == PaddingMode::zeros && meets_image(shape) &&
-               fits;
+        return flat && alone && square && of_size && meets_image(shape) && fits;
     }
 
   private:
+    static ConvShape with_all_pixels(ConvShape shape) {
+        shape.stride = {1, 1, 1};
+        return shape;
+    }
+
     /// Whether all but the first and the last vectors of pixels lie inside the image.
     static bool meets_image(const ConvShape& shape) {
         const std::int64_t size = shape.kernel[2], stride = shape.stride[2], pad = shape.pad_before[2];
@@ -120,7 +145,9 @@ struct ImageBlocking {
         const double read = half_x ? double(shape.input[2] * stride) : 0,
                      written = half_y ? double(shape.output[2]) : 0;
         const double converted = double(rows) * (read + written);
-        return strips * row * double(rows + (size - 1) / stride) + 2 * converted / kernels.lanes + 60;
+        // On both sides, and a part of what lies above and below.
+        const double edges = repeats_pixels() ? 4 * cost::pad_row * double(rows) + cost::pad * double(cols) : 0;
+        return strips * row * double(rows + (size - 1) / stride) + 2 * converted / kernels.lanes + edges + 60;
     }
 };
 
@@ -156,13 +183,14 @@ struct ImageTaskBox {
     }
 };
 
-/// The memory of one participant: halves of a box as they are computed with, or nothing.
+/// The memory of one participant: halves of a box as they are computed with, a padded piece of an edge, or nothing.
 template <typename T>
 struct ImageWorkspace {
     T* x = nullptr;
     T* y = nullptr;
 
     ImageWorkspace(const ImageBlocking<T>& blocking, Carver& carver) {
+        if (blocking.repeats_pixels()) x = carver.take<T>(std::size_t(blocking.most_piece_elements()));
         const std::int64_t rows = blocking.bands.box[1];
         if (!blocking.half_x) return;
         x = carver.take<T>(

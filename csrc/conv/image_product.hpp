@@ -46,6 +46,10 @@ class ImageTask {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
             }
             channel.y = blocking_.half_y ? workspace_.y : y.row(group - first);
+            if (blocking_.repeats_pixels()) {
+                convolve_parts(channel, y, group);
+                continue;
+            }
             (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
             if (blocking_.half_y) {
                 y.store_rows(blocking_.kernels, group - first, 1, workspace_.y, 0, channel.y_row_stride);
@@ -54,6 +58,62 @@ class ImageTask {
     }
 
   private:
+    /// What meets the image alone, from there; and from copies what does not: above, below, and on both sides.
+    void convolve_parts(const ImageConvolution<T>& channel, const OutputBand<T>& y, std::int64_t group) const {
+        const std::int64_t rows = task_.box.size[1], cols = task_.box.size[2];
+        const auto within_box = [&](std::size_t axis, std::int64_t at) {
+            return std::clamp<std::int64_t>(at - task_.box.first[axis], 0, task_.box.size[axis]);
+        };
+        const auto [first_row, end_row] = blocking_.inside(1);
+        const auto [first_col, end_col] = blocking_.inside(2);
+        const std::int64_t top = within_box(1, first_row), bottom = within_box(1, end_row);
+        const std::int64_t left = within_box(2, first_col), right = within_box(2, end_col);
+        convolve_part(channel, y, group, {{0, top, left}, {1, bottom - top, right - left}}, false);
+        const PixelBox edges[] = {{{0, 0, 0}, {1, top, cols}},
+                                  {{0, bottom, 0}, {1, rows - bottom, cols}},
+                                  {{0, top, 0}, {1, bottom - top, left}},
+                                  {{0, top, right}, {1, bottom - top, cols - right}}};
+        for (const PixelBox& edge : edges) {
+            for (std::int64_t h = 0; h < edge.size[1]; h += ImageBlocking<T>::piece_rows) {
+                for (std::int64_t w = 0; w < edge.size[2]; w += ImageBlocking<T>::piece_cols) {
+                    convolve_part(channel, y, group,
+                                  {{0, edge.first[1] + h, edge.first[2] + w},
+                                   {1, std::min(ImageBlocking<T>::piece_rows, edge.size[1] - h),
+                                    std::min(ImageBlocking<T>::piece_cols, edge.size[2] - w)}},
+                                  true);
+                }
+            }
+        }
+    }
+
+    /// Some outputs, relative to the box's first.
+    void convolve_part(ImageConvolution<T> image, const OutputBand<T>& y, std::int64_t group, const PixelBox& part,
+                       bool from_copy) const {
+        if (part.size[1] <= 0 || part.size[2] <= 0) return;
+        const std::int64_t at = part.first[1] * shape_.output[2] + part.first[2], stride = shape_.stride[2];
+        const Epilogue<T> epilogue = y.epilogue(group - task_.first_group, at);
+        image.epilogue = &epilogue;
+        image.y += at;
+        image.rows = part.size[1];
+        image.cols = part.size[2];
+        image.first_row += part.first[1] * stride;
+        image.first_col += part.first[2] * stride;
+        if (from_copy) {
+            const PixelBox met{{0, image.first_row + shape_.pad_before[1], image.first_col + shape_.pad_before[2]},
+                               {1, (image.rows - 1) * stride + 1, (image.cols - 1) * stride + 1}};
+            const ByteStrides& strides = arrays_.x.byte_strides;
+            BandLayout(blocking_.edge_shape, met.size)
+                .pad_channel<T>(blocking_.kernels, nullptr, blocking_.edge_shape, channel_of(group),
+                                {strides[2], strides[3], strides[4]}, met, workspace_.x);
+            image.x = workspace_.x;
+            image.x_rows = blocking_.reach(image.rows);
+            image.x_cols = blocking_.reach(image.cols);
+            image.x_row_stride = std::ptrdiff_t(image.x_cols);
+            image.first_row = image.first_col = 0;
+        }
+        blocking_.kernels.convolve_image(image);
+    }
+
     static constexpr std::int64_t most_taps = 9;  // of a transpose
 
     /// The kernel of a group. Those of a transpose that are packed lie phase by phase.
