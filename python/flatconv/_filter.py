@@ -129,18 +129,16 @@ def _filter_lines(
 ) -> None:
     """Filter x (H, W, C) into y, each row as one line of W * C numbers, which is read as it lies in memory.
 
-    Reflected or repeated, such a line would mix channels. So the outputs that read beyond its ends are computed from
-    two strips, copies of the padded columns that they read.
+    Reflected or repeated, such a line mixes channels. So the outputs that read beyond its ends are computed again, from
+    two strips, copies of the padded columns that they read. (Whole lines of y follow each other, parts of them do not.)
     """
     height, width, channels = x.shape
     vertical, (before, after) = pads
-    if mode == "zeros":
-        parts = [(x, (before * channels, after * channels), y)]
-    else:
+    parts = [(x, (before * channels, after * channels), y)]
+    if mode != "zeros":
         columns = im2col(np.arange(width), (1,), padding=((before, after),), padding_mode=mode)[:, 0]
-        parts = [
+        parts += [
             (x[:, columns[: before + before + after]], (0, 0), y[:, :before]),
-            (x, (0, 0), y[:, before : width - after]),
             (x[:, columns[width - after :]], (0, 0), y[:, width - after :]),
         ]
     for source, horizontal, target in parts:
