@@ -196,6 +196,26 @@ def test_groups_of_a_few_channels(isa, rng, dtype, inner, outer, layout):
             )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_images_that_begin_within_a_line_of_the_caches(isa, rng, dtype):
+    """Of few output channels, whose vectors begin with the next one."""
+    for pixels in (320, 464, 1088):
+        for first in range(0, 64 // np.dtype(dtype).itemsize, 3):
+            memory = normal(rng, dtype, 3 * pixels + 64)
+            first_line = -memory.ctypes.data % 64 // memory.itemsize
+            x = memory[first_line + first :][: 3 * pixels].reshape(1, 3, 16, -1)
+            for rows in (1, 4, 5):
+                weight, bias, residual = (
+                    normal(rng, dtype, *shape) for shape in ((rows, 3, 1, 1), (rows,), (1, rows, 16, pixels // 16))
+                )
+                for geometry in ({}, {"residual": residual, "activation": "relu6"}):
+                    expected = reference(x, weight, bias, **geometry)
+                    for threads in (1, 3):
+                        out = poisoned(expected.shape, dtype)
+                        conv2d(x, weight, bias, **geometry, out=out, algorithm="implicit", threads=threads)
+                        oracles.assert_same_bits(out, expected)
+
+
 def test_instruction_sets_agree(rng):
     x, weight = normal(rng, np.float32, 2, 40, 17, 19), normal(rng, np.float32, 33, 40, 3, 3)
     before = _core.get_isa()

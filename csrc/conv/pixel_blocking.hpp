@@ -162,7 +162,7 @@ struct PixelWorkspace {
         packed = carver.take<T>(packed_vectors * std::size_t(blocking.packed_stride));
         offsets = carver.take<std::ptrdiff_t>(block);
         packed_offsets = carver.take<std::ptrdiff_t>(block);
-        regions = carver.take<VectorOperand<T>>(vectors);
+        regions = carver.take<VectorOperand<T>>(vectors + 1);
         copies = carver.take<PixelCopy>((packed_vectors + 1) * lanes);
         copy_counts = carver.take<int>(packed_vectors);
         sums = blocking.keeps_sums

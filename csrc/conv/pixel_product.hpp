@@ -2,6 +2,8 @@
 #ifndef FLATCONV_CONV_PIXEL_PRODUCT_HPP
 #define FLATCONV_CONV_PIXEL_PRODUCT_HPP
 
+#include <cstdint>
+
 #include "conv/output_band.hpp"
 #include "conv/padded_channels.hpp"
 #include "conv/pixel_blocking.hpp"
@@ -25,6 +27,7 @@ class PixelTask {
           weights_{operands.weights.data + first_row() * operands.weights.stride, operands.weights.stride},
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
+          head_(blocking.in_place ? pixels_before_line() : 0),
           y_(shape_, task_, arrays, operands, blocking.half_y) {}
 
     void run(parallel::Cancellation& cancellation) { run(padding(), cancellation); }
@@ -81,15 +84,26 @@ class PixelTask {
         return reinterpret_cast<const T*>(channel_) + pixel;
     }
 
+    /// Tiles of few rows wait for their loads. Where lines of the caches begin at the same pixels in all channels, no
+    /// line is loaded twice if vectors begin there as well: so many pixels go before them, in a vector of their own.
+    std::int64_t pixels_before_line() const {
+        constexpr std::int64_t most_rows = 4;
+        const std::int64_t lanes = blocking_.kernels.lanes, vector_bytes = lanes * std::int64_t(sizeof(T));
+        if (task_.rows > most_rows || pixels_ <= 4 * lanes || arrays_.x.byte_strides[1] % vector_bytes != 0) return 0;
+        const auto misplaced = std::int64_t(reinterpret_cast<std::uintptr_t>(image_pixels())) % vector_bytes;
+        return misplaced == 0 ? 0 : lanes - misplaced / std::int64_t(sizeof(T));
+    }
+
     /// Every vector is read where it lies, but for one that is not full: whole, it could reach behind the image's end.
     void place_pixels() {
         const int lanes = blocking_.kernels.lanes;
-        const T* pixels = image_pixels();
-        for (std::int64_t first = 0; first < pixels_; first += lanes) {
-            workspace_.regions[first / lanes] = {pixels + first, workspace_.offsets};
-        }
-        if (pixels_ % lanes == 0) return;
-        workspace_.regions[pixels_ / lanes] = {vectors_.packed(0), workspace_.packed_offsets};
+        const T* const pixels = image_pixels();
+        VectorOperand<T>* region = workspace_.regions;
+        if (head_ > 0) *region++ = {pixels, workspace_.offsets};
+        for (std::int64_t first = head_; first < pixels_; first += lanes)
+            *region++ = {pixels + first, workspace_.offsets};
+        if ((pixels_ - head_) % lanes == 0) return;
+        region[-1] = {vectors_.packed(0), workspace_.packed_offsets};
     }
 
     void place_channels(std::int64_t depth, std::int64_t length) {
@@ -99,7 +113,7 @@ class PixelTask {
 
     void pack_last_pixels(std::int64_t length) {
         const int lanes = blocking_.kernels.lanes;
-        const std::int64_t count = pixels_ % lanes;
+        const std::int64_t count = (pixels_ - head_) % lanes;
         if (count == 0) return;
         const T* from = image_pixels() + (pixels_ - count);
         T* to = vectors_.packed(0);
@@ -135,14 +149,21 @@ class PixelTask {
     /// `to` is that of the first row.
     void multiply_rows(std::int64_t row, std::int64_t rows, std::int64_t depth, std::int64_t length, T* to,
                        bool finishes) {
-        const Epilogue<T> epilogue = y_.epilogue(row, 0);
+        if (head_ > 0) multiply_pixels(0, head_, workspace_.regions, row, rows, depth, length, to, finishes);
+        multiply_pixels(head_, pixels_ - head_, workspace_.regions + (head_ > 0 ? 1 : 0), row, rows, depth, length, to,
+                        finishes);
+    }
+
+    void multiply_pixels(std::int64_t pixel, std::int64_t count, const VectorOperand<T>* regions, std::int64_t row,
+                         std::int64_t rows, std::int64_t depth, std::int64_t length, T* to, bool finishes) {
+        const Epilogue<T> epilogue = y_.epilogue(row, pixel);
         multiply<T>(blocking_.kernels,
                     {{weights_.data + row * weights_.stride + blocking_.words(depth), weights_.stride},
                      rows,
-                     workspace_.regions,
-                     pixels_,
+                     regions,
+                     count,
                      blocking_.words(length),
-                     to,
+                     to + pixel,
                      workspace_.sums ? sums_stride() : y_.row_stride(),
                      depth > 0,
                      finishes ? &epilogue : nullptr});
@@ -157,6 +178,7 @@ class PixelTask {
     const std::int64_t pixels_;
     const WeightRows<T> weights_;
     const std::byte* const channel_;  // the first of the group, in the task's image
+    const std::int64_t head_;         // pixels before the first line of the caches, or 0
     const OutputBand<T> y_;
 };
 
