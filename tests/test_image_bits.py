@@ -70,6 +70,42 @@ def test_wide_images(isa, rng, dtype, size):
                 assert_same_bits(x, weight, bias, padding=padding)
 
 
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_small_images(isa, rng, size, stride):
+    """Those that are kept in registers, two channels at a time, and their neighbours."""
+    sides = (4, 5, 7, 8, 9) if stride == 1 else (8, 9, 13, 14, 16, 17)
+    for rows in sides:
+        for cols in sides:
+            x, weight, bias = layer(rng, np.float32, size, rows, cols)
+            x[1, 2, rows - 1, 0] = np.inf
+            weight[1, 0, 0, size - 1] = -np.inf
+            geometry = {"stride": stride, "padding": size // 2}
+            added = rng.standard_normal(conv2d(x, weight, groups=3, **geometry).shape).astype(np.float32)
+            for channels in (slice(3), slice(2), slice(1, 2)):
+                part, residual = (x[:, channels], weight[channels], bias[channels]), added[:, channels]
+                assert_same_bits(*part, **geometry)
+                assert_same_bits(*part, activation="relu6", **geometry)
+                assert_same_bits(*part, activation="silu", residual=residual, **geometry)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("size", "stride"), KERNELS)
+def test_rows_of_padding(isa, rng, dtype, size, stride):
+    """They are left out only where the weights are finite, which packing finds out."""
+    for rows, cols in ((3, 20), (14, 14), (5, 70)):
+        for infinite in (None, (0, 1), (size - 1, 0), (size // 2, 2)):
+            x, weight, bias = layer(rng, dtype, size, rows, cols)
+            if infinite:
+                weight[1, 0, infinite[0], infinite[1]] = np.inf
+            for padding in (size // 2, ((0, 4), (1, 1)), ((5, 0), (0, 0))):
+                if not fits(x, size, padding):
+                    continue
+                assert_same_bits(x, weight, bias, stride=stride, padding=padding)
+                expected = conv2d(x, weight, bias, stride, padding, 1, 3, algorithm="reference")
+                packed = pack(weight, bias, stride, padding, 1, 3, algorithm="direct")
+                oracles.assert_same_bits(packed(x), expected)
+
+
 def test_infinite_weights_meet_padded_zeros(isa):
     x, weight = np.ones((1, 1, 8, 20), np.float32), np.ones((1, 1, 3, 3), np.float32)
     weight[0, 0, 0, 1] = np.inf

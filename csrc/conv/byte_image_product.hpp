@@ -38,7 +38,7 @@ class ByteImageTask {
         finish.added = &added;
         finish.scales = &scale;
         ByteImageConvolution channel{};
-        static_cast<ImageBox&>(channel) = task_.place(blocking_.shape);
+        static_cast<ImageBox&>(channel) = image_box(blocking_.shape, task_.box);
         channel.outside = std::uint8_t(call_.inputs.x_zero_point);
         channel.flip = is_signed ? 0x80 : 0;
         std::uint32_t* const weights = words + channel.stride * byte_image_words(channel.size);

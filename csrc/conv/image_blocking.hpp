@@ -12,6 +12,24 @@
 
 namespace flatconv {
 
+/// A box of the output for the kernels, where all pixels of a channel follow each other.
+inline ImageBox image_box(const ConvShape& shape, const PixelBox& box) {
+    const auto first = [&](std::size_t axis) {
+        return shape.mirrored ? box.first[axis] + shape.pad_before[axis]
+                              : box.first[axis] * shape.stride[axis] - shape.pad_before[axis];
+    };
+    return {std::ptrdiff_t(shape.input[2]),
+            shape.input[1],
+            shape.input[2],
+            first(1),
+            first(2),
+            int(shape.kernel[2]),
+            int(shape.stride[2]),
+            box.size[1],
+            box.size[2],
+            std::ptrdiff_t(shape.output[2])};
+}
+
 template <typename T>
 struct ImageBlocking {
     explicit ImageBlocking(const PlanRequest& request)
@@ -131,8 +149,19 @@ struct ImageBlocking {
     /// the loads of the weights, and pulling pixels apart where there is a stride. A transpose does it all by the row
     /// of pixels.
     double work(std::int64_t rows) const {
+        if (keeps_image()) {
+            const auto taps = double(shape.kernel[1] * shape.kernel[2]);
+            return shape.stride[2] == 1 ? 4.8 * taps + 50 : 6.2 * taps + 105;
+        }
         if (shape.mirrored) return work(ceil_div(rows, shape.stride[1]), shape.output[2] / shape.stride[2]);
         return work(rows, shape.output[2]);
+    }
+
+    /// Whether all of a channel is small enough for the registers.
+    bool keeps_image() const {
+        const Extent first{};
+        return kernels.keeps_small_images && !half_x && !shape.mirrored && !repeats_pixels() &&
+               is_small_image(image_box(shape, {first, shape.output}));
     }
 
     double work(std::int64_t rows, std::int64_t cols) const {
@@ -140,6 +169,11 @@ struct ImageBlocking {
         const std::int64_t vectors = ceil_div(cols, kernels.lanes);
         const double taps = double(size * size), strips = double(ceil_div(vectors, size > 3 ? 2 : 4));
         const double each = double(vectors) / strips;
+        // Rows outside the image are left out.
+        const bool whole = !shape.mirrored && !repeats_pixels() && rows == shape.output[1];
+        const std::int64_t above_and_below = (size - 1) / stride, outside = reach(rows) - shape.input[1];
+        const std::int64_t met =
+            rows + above_and_below - (whole ? std::clamp<std::int64_t>(outside / stride, 0, above_and_below) : 0);
         const double row = std::max(taps * each, 6 * double(size)) + (stride > 1 ? 10 * each : 0) + taps / 4 + 8;
         // Halves are converted on both ways.
         const double read = half_x ? double(shape.input[2] * stride) : 0,
@@ -147,7 +181,7 @@ struct ImageBlocking {
         const double converted = double(rows) * (read + written);
         // On both sides, and a part of what lies above and below.
         const double edges = repeats_pixels() ? 4 * cost::pad_row * double(rows) + cost::pad * double(cols) : 0;
-        return strips * row * double(rows + (size - 1) / stride) + 2 * converted / kernels.lanes + edges + 60;
+        return strips * row * double(met) + 2 * converted / kernels.lanes + edges + 60;
     }
 };
 
@@ -163,24 +197,6 @@ struct ImageTaskBox {
           end_group(std::min(blocking.shape.groups, first_group + blocking.groups_per_task)),
           image(index / blocking.group_parts() % blocking.shape.batch),
           box(blocking.bands.at(blocking.shape, index / blocking.group_parts() / blocking.shape.batch)) {}
-
-    /// For the kernels, where all pixels of a channel follow each other.
-    ImageBox place(const ConvShape& shape) const {
-        const auto first = [&](std::size_t axis) {
-            return shape.mirrored ? box.first[axis] + shape.pad_before[axis]
-                                  : box.first[axis] * shape.stride[axis] - shape.pad_before[axis];
-        };
-        return {std::ptrdiff_t(shape.input[2]),
-                shape.input[1],
-                shape.input[2],
-                first(1),
-                first(2),
-                int(shape.kernel[2]),
-                int(shape.stride[2]),
-                box.size[1],
-                box.size[2],
-                std::ptrdiff_t(shape.output[2])};
-    }
 };
 
 /// The memory of one participant: halves of a box as they are computed with, a padded piece of an edge, or nothing.

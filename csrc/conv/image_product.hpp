@@ -21,7 +21,7 @@ class ImageTask {
 
     void run(parallel::Cancellation& cancellation) const {
         ImageConvolution<T> channel;
-        static_cast<ImageBox&>(channel) = task_.place(shape_);
+        static_cast<ImageBox&>(channel) = image_box(shape_, task_.box);
         channel.residual_row_stride = channel.y_row_stride;
         // Of the image, where only the rows that the box meets are widened.
         const std::int64_t first_met = std::clamp<std::int64_t>(channel.first_row, 0, shape_.input[1]);
@@ -34,10 +34,18 @@ class ImageTask {
         const std::int64_t first = task_.first_group;
         const BandTask task(task_.box, task_.image, first, task_.end_group - first);
         const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
-        for (std::int64_t group = first; group < task_.end_group; ++group) {
-            if ((group - first + 1) % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
-            const Epilogue<T> epilogue = y.epilogue(group - first, 0);
+        channel.finite = operands_.finite;
+        const bool each = blocking_.half_x || shape_.mirrored || blocking_.repeats_pixels();  // one channel at a time
+        const std::int64_t at_once = each ? 1 : blocking_.channels_per_poll;
+        channel.x_channel_stride = std::ptrdiff_t(arrays_.x.byte_strides[1] / std::int64_t(sizeof(T)));
+        channel.y_channel_stride = y.row_stride();
+        channel.weights_stride = operands_.weights.stride;
+        for (std::int64_t group = first; group < task_.end_group; group += at_once) {
+            const std::int64_t done = group - first;
+            if (done > 0 && done % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
+            const Epilogue<T> epilogue = y.epilogue(done, 0);
             T gathered[most_taps];
+            channel.channels = std::min(at_once, task_.end_group - group);
             channel.weights = weights_of(group, gathered);
             channel.epilogue = &epilogue;
             if (blocking_.half_x) {
@@ -45,14 +53,14 @@ class ImageTask {
             } else {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
             }
-            channel.y = blocking_.half_y ? workspace_.y : y.row(group - first);
+            channel.y = blocking_.half_y ? workspace_.y : y.row(done);
             if (blocking_.repeats_pixels()) {
                 convolve_parts(channel, y, group);
                 continue;
             }
             (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
             if (blocking_.half_y) {
-                y.store_rows(blocking_.kernels, group - first, 1, workspace_.y, 0, channel.y_row_stride);
+                y.store_rows(blocking_.kernels, done, 1, workspace_.y, 0, channel.y_row_stride);
             }
         }
     }

@@ -28,12 +28,30 @@ struct ImageBox {
 /// With zeros around the image.
 template <typename T>
 struct ImageConvolution : ImageBox {
-    const T* x;  // the channel's first pixel
+    const T* x;  // the first channel's first pixel
     const T* weights;
     T* y;
-    const Epilogue<T>* epilogue;  // of one output channel
+    const Epilogue<T>* epilogue;
     ptrdiff_t residual_row_stride;
+    bool finite = false;  // the weights are known to be: their products with rows of zeros may be left out
+    /// Of a convolution, which may be that of several channels; the residual has a stride of its own.
+    int64_t channels = 1;
+    ptrdiff_t x_channel_stride = 0, weights_stride = 0, y_channel_stride = 0;
 };
+
+/// Images whose convolution has as many rows and columns, at least and at most, are small ones, where the kernel keeps
+/// them in registers.
+inline constexpr int least_small_side = 5, small_side = 8;
+
+/// Padded alike on all sides, up to the last pixel.
+constexpr bool is_small_image(const ImageBox& box) {
+    const bool padded = box.first_row == -(box.size / 2) && box.first_col == -(box.size / 2) && box.size < 7;
+    const auto fits = [&](int64_t side, int64_t x_side) {
+        return side >= least_small_side && side <= small_side && (x_side - 1) / box.stride + 1 == side;
+    };
+    return padded && fits(box.rows, box.x_rows) && fits(box.cols, box.x_cols) && box.x_row_stride == box.x_cols &&
+           box.y_row_stride == box.cols;
+}
 
 /// Kernels of layers that exist: in double, few do.
 template <typename T>

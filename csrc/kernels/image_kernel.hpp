@@ -4,6 +4,7 @@
 #define FLATCONV_KERNELS_IMAGE_KERNEL_HPP
 
 #include "kernels/micro_kernel.hpp"
+#include "kernels/small_image_kernel.hpp"
 
 namespace flatconv {
 namespace {
@@ -38,19 +39,6 @@ struct ZeroRow {
     static constexpr int length = 256;
     alignas(64) static constexpr Scalar pixels[length] = {};
 };
-
-/// Sums up to the residual and the curve, if there are such. The bias is read anew each time: all registers are taken.
-template <typename Isa, int Count>
-FLATCONV_INLINE void finish_vectors(typename Isa::Vector (&sums)[Count],
-                                    const Epilogue<typename Isa::Scalar>& epilogue) {
-    using Vector = typename Isa::Vector;
-    const Vector bias = Isa::broadcast(epilogue.bias);
-    unroll<Count>([&](auto v) { sums[v.value] = Isa::add(sums[v.value], bias); });
-    // They compete with the multiply-adds for the same ports, even if the bounds are infinite.
-    if (!epilogue.clamps || epilogue.residual) return;
-    const Vector low = Isa::broadcast(&epilogue.low), high = Isa::broadcast(&epilogue.high);
-    unroll<Count>([&](auto v) { sums[v.value] = Isa::min(high, Isa::max(low, sums[v.value])); });
-}
 
 /// Some columns of sums, from top to bottom: Vectors of them, the last one of `last` lanes.
 ///
@@ -97,6 +85,7 @@ void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t
             const Scalar* const x =
                 is_inside ? image.x + x_row * image.x_row_stride + first_col : ZeroRow<Scalar>::pixels;
             ++x_row;
+            if (!is_inside && image.finite) return;
             constexpr int first = decltype(phase)::value;
             Vector loaded[loads];
             unroll<loads>([&](auto l) {
@@ -294,6 +283,22 @@ void convolve_wide(const ImageConvolution<typename Isa::Scalar>& image) {
     strips(end, image.rows);
 }
 
+/// Whether products with zeros are zeros.
+template <typename Isa>
+bool are_finite(const typename Isa::Scalar* weights, int count) {
+    typename Isa::Vector sum = Isa::zero();
+    for (int k = 0; k < count; k += Isa::lanes) {
+        const int left = count - k;
+        const auto some = left < Isa::lanes ? Isa::load_first(weights + k, left) : Isa::load(weights + k);
+        sum = Isa::fma(some, Isa::zero(), sum);
+    }
+    typename Isa::Scalar lane[Isa::lanes];
+    Isa::store(lane, sum);
+    bool zeros = true;
+    for (const auto zero : lane) zeros &= zero == 0;
+    return zeros;
+}
+
 /// What follows the bias, for sums that are stored.
 template <typename Isa>
 void add_residual(const ImageConvolution<typename Isa::Scalar>& image) {
@@ -328,13 +333,30 @@ FLATCONV_INLINE void convolve_strips_if(const ImageConvolution<typename Isa::Sca
 
 template <typename Isa>
 void convolve_image(const ImageConvolution<typename Isa::Scalar>& image) {
-    convolve_strips_if<Isa, 3, 1>(image);
-    convolve_strips_if<Isa, 3, 2>(image);
-    convolve_strips_if<Isa, 5, 1>(image);
-    convolve_strips_if<Isa, 5, 2>(image);
-    convolve_strips_if<Isa, 7, 1>(image);
-    if (image.epilogue->residual) add_residual<Isa>(image);
-    bend_stored<Isa>(image.epilogue, image.y, image.y_row_stride, image.rows, image.cols);
+    const bool convolved = convolve_small_images<Isa>(image);
+    if (convolved && !image.epilogue->residual && image.epilogue->curve == Curve::none) return;
+    ImageConvolution<typename Isa::Scalar> channel = image;
+    Epilogue<typename Isa::Scalar> epilogue = *image.epilogue;
+    channel.epilogue = &epilogue;
+    for (int64_t c = 0; c < image.channels; ++c) {
+        if (!convolved) {
+            channel.finite = image.finite || are_finite<Isa>(channel.weights, image.size * image.size);
+            convolve_strips_if<Isa, 3, 1>(channel);
+            convolve_strips_if<Isa, 3, 2>(channel);
+            convolve_strips_if<Isa, 5, 1>(channel);
+            convolve_strips_if<Isa, 5, 2>(channel);
+            convolve_strips_if<Isa, 7, 1>(channel);
+        }
+        if (epilogue.residual) {
+            add_residual<Isa>(channel);
+            epilogue.residual += epilogue.residual_stride;
+        }
+        bend_stored<Isa>(&epilogue, channel.y, channel.y_row_stride, channel.rows, channel.cols);
+        ++epilogue.bias;
+        channel.x += image.x_channel_stride;
+        channel.weights += image.weights_stride;
+        channel.y += image.y_channel_stride;
+    }
 }
 
 }  // namespace

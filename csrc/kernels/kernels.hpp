@@ -14,7 +14,8 @@
 //     align<n>(a, b)                                a[n] … b[n - 1], 0 < n < lanes
 //     using Lanes; between(begin, end)              0 <= begin, end <= lanes; none where begin >= end
 //     load_masked(const Scalar*, Lanes)             zeros in all other lanes; where masks_loads
-//     using Places; load_places(const int32_t*), pick(v, places)     lanes in another order; where picks
+//     using Places; load_places(const int32_t*), pick(v, places)     lanes in another order; where picks; and there
+//     shift_halves<n>(v)                            v[n] v[n + 1] … in each half, -lanes / 2 < n < lanes / 2, and zeros
 //     sub(a, b), mul(a, b), div(a, b)
 //     select_less(a, b, x, y)                       x where a < b, else y, also where either is a NaN
 //     stream(Scalar*, Vector), finish_streams()     past the caches, to a line; where a vector is one
@@ -64,6 +65,7 @@
 #include "kernels/micro_kernel.hpp"
 #include "kernels/one_pixel_kernel.hpp"
 #include "kernels/packing.hpp"
+#include "kernels/small_image_kernel.hpp"
 
 namespace flatconv {
 namespace {
@@ -101,6 +103,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.convolve = convolve<Isa>;
     if constexpr (Isa::image_vectors > 0) {
         kernels.convolve_image = convolve_image<Isa>;
+        kernels.keeps_small_images = keeps_small_images<Isa>;
         if constexpr (Isa::registers >= 32) kernels.convolve_columns = convolve_channel_columns<Isa>;
         if constexpr (transposes_images<typename Isa::Scalar>(3, 1)) kernels.transpose_image = transpose_image<Isa>;
     }

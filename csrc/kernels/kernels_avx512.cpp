@@ -90,6 +90,13 @@ struct Avx512Float {
     static FLATCONV_INLINE Vector pick(Vector v, Places places) {
         return _mm512_maskz_permutexvar_ps(0xFFFF, places, v);
     }
+    template <int N>
+    static FLATCONV_INLINE Vector shift_halves(Vector v) {
+        if constexpr (N == 0) return v;
+        constexpr unsigned half = N < 0 ? 0xFF & (0xFF << -N) : 0xFF >> N;
+        const __m512i bits = _mm512_castps_si512(v);
+        return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(__mmask16(half | half << 8), bits, bits, N & 15));
+    }
 
     static constexpr bool masks_halves = true;
     static FLATCONV_INLINE Vector widened(Float16, __m256i halves) { return _mm512_maskz_cvtph_ps(0xFFFF, halves); }

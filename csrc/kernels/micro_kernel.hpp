@@ -23,6 +23,19 @@ FLATCONV_INLINE typename Isa::Vector finish(typename Isa::Vector sum, typename I
     return sum;
 }
 
+/// Sums up to the residual and the curve, if there are such. The bias is read anew each time: all registers are taken.
+template <typename Isa, int Count>
+FLATCONV_INLINE void finish_vectors(typename Isa::Vector (&sums)[Count],
+                                    const Epilogue<typename Isa::Scalar>& epilogue) {
+    using Vector = typename Isa::Vector;
+    const Vector bias = Isa::broadcast(epilogue.bias);
+    unroll<Count>([&](auto v) { sums[v.value] = Isa::add(sums[v.value], bias); });
+    // They compete with the multiply-adds for the same ports, even if the bounds are infinite.
+    if (!epilogue.clamps || epilogue.residual) return;
+    const Vector low = Isa::broadcast(&epilogue.low), high = Isa::broadcast(&epilogue.high);
+    unroll<Count>([&](auto v) { sums[v.value] = Isa::min(high, Isa::max(low, sums[v.value])); });
+}
+
 /// Where the sums of a tile meet its epilogue.
 enum class Finish { never, in_registers, in_memory };
 

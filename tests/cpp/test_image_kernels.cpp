@@ -63,19 +63,27 @@ void check_image(const Sizes& sizes, bool transposes, void (*kernel)(const Image
         image.first_row = image.first_col = size / 2;
         image.y_row_stride = std::ptrdiff_t(image.cols);
     }
+    image.channels = transposes ? 1 : 3;
+    const auto channels = std::size_t(image.channels);
     const auto pixels = std::size_t(rows * cols), taps = std::size_t(size * size);
     const auto outputs = std::size_t(image.rows * image.cols);
-    const GuardedMemory<T> x_memory(pixels), weight_memory(taps), y_memory(outputs);
-    const T* const x = image.x = x_memory.copy(random_numbers<T>(pixels, 1), pixels);
-    const T* const weights = image.weights = weight_memory.copy(random_numbers<T>(taps, 2), taps);
-    image.y = y_memory.ending(outputs);
-    const T bias = T(0.5);
-    const Epilogue<T> epilogue{&bias, nullptr, 0, false, 0, 0};
+    image.x_channel_stride = std::ptrdiff_t(pixels);
+    image.y_channel_stride = std::ptrdiff_t(outputs);
+    image.weights_stride = std::ptrdiff_t(taps);
+    const GuardedMemory<T> x_memory(channels * pixels), weight_memory(channels * taps), y_memory(channels * outputs);
+    image.x = x_memory.copy(random_numbers<T>(channels * pixels, 1), channels * pixels);
+    image.weights = weight_memory.copy(random_numbers<T>(channels * taps, 2), channels * taps);
+    image.y = y_memory.ending(channels * outputs);
+    const T bias[] = {T(0.5), T(-1), T(2)};
+    const Epilogue<T> epilogue{bias, nullptr, 0, false, 0, 0};
     image.epilogue = &epilogue;
     kernel(image);
     std::vector<T> expected;
-    for (std::int64_t i = 0; i < image.rows * image.cols; ++i) {
-        const std::int64_t row = i / image.cols, col = i % image.cols;
+    for (std::size_t o = 0; o < channels * outputs; ++o) {
+        const std::size_t channel = o / outputs;
+        const T* const x = image.x + channel * pixels;
+        const T* const weights = image.weights + channel * taps;
+        const auto i = std::int64_t(o % outputs), row = i / image.cols, col = i % image.cols;
         T sum = 0;
         if (transposes) {
             for (int k = 0; k < size * size; ++k) {
@@ -90,9 +98,9 @@ void check_image(const Sizes& sizes, bool transposes, void (*kernel)(const Image
                 return at < 0 ? before : std::fma(weights[k], x[at], before);
             });
         }
-        expected.push_back(sum + bias);
+        expected.push_back(sum + bias[channel]);
     }
-    REQUIRE(same_bits(std::vector<T>(image.y, image.y + outputs), expected));
+    REQUIRE(same_bits(std::vector<T>(image.y, image.y + channels * outputs), expected));
 }
 
 }  // namespace
@@ -104,9 +112,9 @@ TEST_CASE_TEMPLATE("images are read up to their last pixel, and no further", T, 
         if (!kernels.convolve_image) continue;
         for (const int size : {3, 5, 7}) {
             for (const int stride : {1, 2}) {
-                // Strips of every number of vectors, and rows, four at a time, of wide images.
-                for (const std::int64_t cols : {7, 16, 33, 66, 224, 241}) {
-                    const Sizes sizes{size, stride, 11, cols};
+                // Small images; strips of every number of vectors; and rows, four at a time, of wide images.
+                for (const std::int64_t cols : {5, 7, 8, 16, 33, 66, 224, 241}) {
+                    const Sizes sizes{size, stride, cols < 8 ? 7 : cols == 8 ? 8 : 11, cols};
                     if (convolves_images<T>(size, stride)) check_image<T>(sizes, false, kernels.convolve_image);
                     if (transposes_images<T>(size, stride)) check_image<T>(sizes, true, kernels.transpose_image);
                 }
