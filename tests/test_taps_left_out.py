@@ -59,6 +59,7 @@ def test_left_out_taps_change_no_bit(isa, layer, seed, data):
         ((128, 112), (8, 8), (3, 3), (1, 1), 1),
         ((48, 80), (4, 6, 6), (3, 3, 3), (1, 1, 1), 1),
         ((96, 64), (13, 20), (3, 3), (6, 6), 6),
+        ((12, 40), (6, 7), (9, 9), (4, 4), 1),
     ],
 )
 def test_rows_that_are_cut_at_their_sides(isa, channels, size, kernel, padding, dilation, dtype):

@@ -14,11 +14,11 @@ template <typename T>
 struct BandPart {
     TapBox taps;
     PixelGrid<T> pixels;
-    std::ptrdiff_t sums_at;  // of the first pixel
-    Extent sums_step;
+    std::int64_t sums_at;               // of the first pixel: so many are before it
+    Extent sums_step;                   // in pixels
     bool has_new_taps;                  // that count in no part before
     TileWalk walks[max_panel_vectors];  // by the vectors of a panel - 1
-    std::int64_t depth;                 // of so many terms of the block
+    std::int64_t first, depth;          // the terms of the block in the tables
     const std::ptrdiff_t* pixel_offsets;
     const std::ptrdiff_t* panel_offsets[max_panel_vectors];
 };
@@ -30,11 +30,11 @@ class BandParts {
     BandParts(const ChannelBlocking<T>& blocking, const ChannelWorkspace<T>& workspace, const PixelBox& box,
               const PixelGrid<T>& pixels)
         : blocking_(blocking), workspace_(workspace) {
-        const std::int64_t stride = ChannelWorkspace<T>::sums_stride(blocking), line = box.size[2] * stride;
+        const std::int64_t line = box.size[2];
         whole_ = {};
         whole_.taps = {{{0, 0, 0}, box.size}, {0, 0, 0}, blocking.shape.kernel};
         whole_.pixels = pixels;
-        whole_.sums_step = {box.size[1] * line, line, stride};
+        whole_.sums_step = {box.size[1] * line, line, 1};
         whole_.has_new_taps = true;
         whole_.pixel_offsets = workspace.offsets;
         std::copy_n(workspace.panel_offsets, blocking.kernels.panel_vectors, whole_.panel_offsets);
@@ -52,17 +52,11 @@ class BandParts {
         std::for_each_n(boxes.begin(), count, [this](const TapBox& taps) { add(taps); });
     }
 
-    /// Finds the depths [depth, depth + length) that count in each part. `workspace.offsets` are theirs. If the tables
-    /// are `known`, they are of all depths.
-    void select(std::int64_t depth, std::int64_t length, bool known) {
-        whole_.depth = length;
-        if (known) {
-            for (std::int64_t p = 0; p < count_; ++p) {
-                parts_[std::size_t(p)].depth = parts_[std::size_t(p)].taps.count() * blocking_.shape.in_channels;
-            }
-            return;
-        }
+    /// Makes the tables of each part, of those depths [depth, depth + length) that count. `workspace.offsets` are
+    /// theirs.
+    void place(std::int64_t depth, std::int64_t length) {
         const std::int64_t taps = blocking_.shape.taps;
+        begin_ = depth % taps;
         for (std::int64_t p = 0; p < count_; ++p) {
             BandPart<T>& part = parts_[std::size_t(p)];
             part.depth = 0;
@@ -79,6 +73,19 @@ class BandParts {
         }
     }
 
+    /// Goes to depths [depth, depth + length), or to what lies like them in the tables of other channels.
+    void select(std::int64_t depth, std::int64_t length) {
+        const std::int64_t first = depth % blocking_.shape.taps;
+        whole_.first = first - begin_;
+        whole_.depth = length;
+        for (std::int64_t p = 0; p < count_; ++p) {
+            BandPart<T>& part = parts_[std::size_t(p)];
+            const std::int64_t before = counted(part.taps, first);
+            part.first = before - counted(part.taps, begin_);
+            part.depth = counted(part.taps, first + length) - before;
+        }
+    }
+
     /// visit(part) for the parts, or for the whole band as one, with all taps.
     template <typename Visit>
     void for_each(bool leave_out, const Visit& visit) const {
@@ -87,9 +94,21 @@ class BandParts {
     }
 
   private:
+    /// How many of so many depths count, from a channel's first one on.
+    std::int64_t counted(const TapBox& taps, std::int64_t depths) const {
+        const std::int64_t rest = depths % blocking_.shape.taps;
+        std::int64_t count = depths / blocking_.shape.taps * taps.count();
+        if (rest == 0) return count;
+        taps.for_each_run(blocking_.shape.kernel, [&](std::int64_t first, std::int64_t end) {
+            count += std::clamp<std::int64_t>(rest - first, 0, end - first);
+        });
+        return count;
+    }
+
     /// Of part `p`: the offsets of pixels, and those in panels of 1, 2, … vectors.
     std::ptrdiff_t* table(std::int64_t p, int which) const {
-        return workspace_.counted_offsets + (p * (1 + blocking_.kernels.panel_vectors) + which) * blocking_.block;
+        return workspace_.counted_offsets +
+               (p * (1 + blocking_.kernels.panel_vectors) + which) * blocking_.table_length();
     }
 
     /// Depths [first, end) of the block count in part `p`, if there are such.
@@ -124,7 +143,7 @@ class BandParts {
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
             part.pixels.first += taps.box.first[axis] * part.pixels.step[axis];
             part.pixels.size[axis] = taps.box.size[axis];
-            part.sums_at += std::ptrdiff_t(taps.box.first[axis] * part.sums_step[axis]);
+            part.sums_at += taps.box.first[axis] * part.sums_step[axis];
         }
         find_walks(part);
         part.has_new_taps = std::none_of(parts_.begin(), parts_.begin() + count_,
@@ -159,6 +178,7 @@ class BandParts {
     BandPart<T> whole_;
     std::array<BandPart<T>, std::size_t(TapBoxes::most)> parts_;
     std::int64_t count_ = 0;
+    std::int64_t begin_ = 0;  // the tables' first depth in its channel
 };
 
 }  // namespace flatconv

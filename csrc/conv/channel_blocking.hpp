@@ -87,6 +87,16 @@ struct ChannelBlocking {
     /// Whether the sums of a panel are finished before the next one's are begun.
     bool finishes_panels() const { return shape.depth <= block || panels_outside; }
 
+    /// Whether the tables of offsets of the first block serve all others, which begin behind so many depths of it as
+    /// the channels before theirs have not; unless that would make them much longer.
+    bool has_one_table() const {
+        constexpr std::int64_t most_taps = 64;
+        return shape.taps <= most_taps || shape.depth <= block;
+    }
+    std::int64_t table_length() const {
+        return has_one_table() ? std::min(block + shape.taps - 1, shape.depth) : block;
+    }
+
     /// Rows of a part whose sums are kept at a time.
     std::int64_t sum_rows(std::int64_t rows) const {
         return finishes_panels() ? std::min<std::int64_t>(rows, panels.width) : rows;
@@ -231,29 +241,30 @@ struct ChannelBlocking {
 /// The memory of one participant.
 template <typename T>
 struct ChannelWorkspace {
-    std::int64_t* tables_of;  // the box that all tables were last made for, if they are of all depths; or -1
+    std::int64_t* tables_of;  // the box that all tables were last made for, if they are of all blocks; or -1
     ImageBlock* blocks;       // of the image in a band
     std::int64_t* placed;     // how many of those a band before left; or -1
     T* ring;
-    std::ptrdiff_t* offsets;                           // of each depth of the block, in the ring or the image
+    std::ptrdiff_t* offsets;                           // of each depth of a table, in the ring or the image
     std::ptrdiff_t* panel_offsets[max_panel_vectors];  // of each depth in a panel, by its vectors - 1
     std::ptrdiff_t* counted_offsets;                   // both kinds again for each of `taps`, of the depths that count
-    T* sums;                                           // one row of channels for each pixel
+    T* sums;                                           // one row for each pixel, panel by panel
     T* rows;                                           // one panel, as rows of pixels; or null
     T* panel;                                          // one block of one panel of weights, or null
 
     ChannelWorkspace(const ChannelBlocking<T>& blocking, Carver& carver) {
-        const auto block = std::size_t(blocking.block);
+        const auto length = std::size_t(blocking.table_length());
         const auto pixels = std::size_t(blocking.bands.box[0] * blocking.bands.box[1] * blocking.bands.box[2]);
         tables_of = carver.take<std::int64_t>(1);
         blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
         placed = carver.take<std::int64_t>(1);
         ring = carver.take<T>(std::size_t(blocking.ring * blocking.layout.channel_length()));
-        offsets = carver.take<std::ptrdiff_t>(block);
-        for (int v = 0; v < blocking.kernels.panel_vectors; ++v) panel_offsets[v] = carver.take<std::ptrdiff_t>(block);
-        counted_offsets = carver.take<std::ptrdiff_t>(std::size_t(counted_tables(blocking)) * block);
-        sums = carver.take<T>(pixels * std::size_t(sums_stride(blocking)));
-        panel = blocking.packs_in_tasks ? carver.take<T>(block * std::size_t(blocking.panels.width)) : nullptr;
+        offsets = carver.take<std::ptrdiff_t>(length);
+        for (int v = 0; v < blocking.kernels.panel_vectors; ++v) panel_offsets[v] = carver.take<std::ptrdiff_t>(length);
+        counted_offsets = carver.take<std::ptrdiff_t>(std::size_t(counted_tables(blocking)) * length);
+        sums = carver.take<T>(pixels *
+                              std::size_t(round_up(blocking.sum_rows(blocking.bands.rows), blocking.kernels.lanes)));
+        panel = blocking.packs_in_tasks ? carver.take<T>(length * std::size_t(blocking.panels.width)) : nullptr;
         rows = blocking.transposes ? nullptr : carver.take<T>(pixels * std::size_t(blocking.panels.width));
     }
 
@@ -261,15 +272,11 @@ struct ChannelWorkspace {
         return blocking.taps.leave_out() ? blocking.taps.count() * (1 + blocking.kernels.panel_vectors) : 0;
     }
 
-    static std::ptrdiff_t sums_stride(const ChannelBlocking<T>& blocking) {
-        return std::ptrdiff_t(round_up(blocking.sum_rows(blocking.bands.rows), blocking.kernels.lanes));
-    }
-
     void prepare(const ChannelBlocking<T>& blocking) const {
         *tables_of = -1;
         *placed = -1;
         for (int v = 0; v < blocking.kernels.panel_vectors; ++v) {
-            for (std::int64_t d = 0; d < blocking.block; ++d) {
+            for (std::int64_t d = 0; d < blocking.table_length(); ++d) {
                 panel_offsets[v][d] = std::ptrdiff_t(d * (v + 1) * blocking.kernels.lanes);
             }
         }

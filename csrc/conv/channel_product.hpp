@@ -34,22 +34,17 @@ class ChannelTask {
         PaddedChannels<T> padded(padding, blocking_.layout, blocking_.band_shape, channel_, arrays_.x.byte_strides[1],
                                  workspace_.ring, blocking_.ring);
         BandParts<T> parts(blocking_, workspace_, task_.box, blocking_.in_place ? image_pixels() : band_pixels());
-        // Where the sums of a panel are finished at once, there is but one ring, and one block of offsets in it: the
-        // tables are the same for every group and image, and so are the ring's zeros.
-        const bool repeats = blocking_.finishes_panels();
-        const bool known = repeats && *workspace_.tables_of == task_.box_index;
-        *workspace_.tables_of = repeats ? task_.box_index : -1;
+        // Those tables are the same for every group and image, and so are the ring's zeros.
+        const bool known = blocking_.has_one_table() && *workspace_.tables_of == task_.box_index;
+        *workspace_.tables_of = blocking_.has_one_table() ? task_.box_index : -1;
         if (blocking_.panels_outside) return run_by_panels(padded, parts, known, cancellation);
         std::int64_t depth = 0;
         // Without depth, one empty block still writes the bias.
         do {
             const std::int64_t length = std::min(blocking_.block, shape_.depth - depth);
-            if (!blocking_.in_place) {
-                padded.advance(depth, length, workspace_.offsets, known);
-            } else if (!known) {
-                place_channels(depth, length);
-            }
-            parts.select(depth, length, known);
+            if (!blocking_.in_place) padded.restart(depth, length, known);
+            if (!known) place(padded, parts, depth, length);
+            parts.select(depth, length);
             for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
                 if (cancellation.poll()) return;
                 multiply_panel(parts, row, depth, length);
@@ -63,25 +58,40 @@ class ChannelTask {
     /// All depths of one panel after the other. They lie alike in every block.
     void run_by_panels(PaddedChannels<T>& padded, BandParts<T>& parts, bool known,
                        parallel::Cancellation& cancellation) {
-        if (!blocking_.in_place) padded.pad(shape_.depth, known);
-        if (!known && blocking_.in_place) place_channels(0, blocking_.block);
-        if (!known && !blocking_.in_place) padded.place(0, blocking_.block, workspace_.offsets);
+        if (!blocking_.in_place) padded.restart(0, shape_.depth, known);
+        if (!known) place(padded, parts, 0, blocking_.block);
         for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
             for (std::int64_t depth = 0; depth < shape_.depth; depth += blocking_.block) {
                 if (cancellation.poll()) return;
                 const std::int64_t length = std::min(blocking_.block, shape_.depth - depth);
-                parts.select(depth, length, known);
+                parts.select(depth, length);
                 multiply_panel(parts, row, depth, length);
             }
             finish_panel(row);
         }
     }
 
-    /// How much further than the first block's the pixels of the block at `depth` lie, where tables are of one block.
+    /// How much further than the first block's the pixels of the block at `depth` lie.
     std::ptrdiff_t block_at(std::int64_t depth) const {
-        if (!blocking_.panels_outside) return 0;
-        if (!blocking_.in_place) return std::ptrdiff_t(depth * blocking_.layout.channel_length());
-        return channel_at(depth);
+        if (blocking_.in_place) return channel_at(depth);
+        return blocking_.panels_outside ? std::ptrdiff_t(depth * blocking_.layout.channel_length()) : 0;
+    }
+
+    /// Where in the tables the block at `depth` begins.
+    std::int64_t first_of(std::int64_t depth) const { return blocking_.has_one_table() ? depth % shape_.taps : 0; }
+
+    /// Makes the tables of the block at `depth`, unless the first one's serve it, too.
+    void place(const PaddedChannels<T>& padded, BandParts<T>& parts, std::int64_t depth, std::int64_t length) const {
+        if (blocking_.has_one_table()) {
+            if (depth > 0) return;
+            length = blocking_.table_length();
+        }
+        if (blocking_.in_place) {
+            for (std::int64_t i = 0; i < length; ++i) workspace_.offsets[i] = channel_at(i);
+        } else {
+            padded.place(depth, length, workspace_.offsets);
+        }
+        parts.place(depth, length);
     }
 
     std::ptrdiff_t channel_at(std::int64_t channel) const {
@@ -108,22 +118,22 @@ class ChannelTask {
         return pixels;
     }
 
-    void place_channels(std::int64_t depth, std::int64_t length) {
-        for (std::int64_t i = 0; i < length; ++i) workspace_.offsets[i] = channel_at(depth + i);
+    /// Panel after panel, each with a row of its width for each pixel.
+    T* sums_of(std::int64_t row) const {
+        return workspace_.sums + (blocking_.finishes_panels() ? 0 : row * task_.box.pixels());
     }
-
-    T* sums_of(std::int64_t row) const { return workspace_.sums + (blocking_.finishes_panels() ? 0 : row); }
-    std::ptrdiff_t sums_stride() const { return ChannelWorkspace<T>::sums_stride(blocking_); }
+    std::int64_t panel_of(std::int64_t row) const { return (task_.first_row + row) / blocking_.panels.width; }
 
     void multiply_panel(const BandParts<T>& parts, std::int64_t row, std::int64_t depth, std::int64_t length) {
-        const std::int64_t panel = (task_.first_row + row) / blocking_.panels.width;
-        const std::int64_t width = blocking_.panels.width_of(panel);
+        const std::int64_t panel = panel_of(row), width = blocking_.panels.width_of(panel);
+        const std::int64_t before = first_of(depth) * width;  // the block, in the tables
         const auto vectors = int(width / blocking_.kernels.lanes);
-        const T* weights = workspace_.panel;
+        const T* weights = nullptr;
         bool finite = operands_.finite;
-        if (weights) {
+        if (workspace_.panel) {
+            weights = workspace_.panel + before;
             pack_panel(blocking_.kernels, blocking_.half_panels, weight_sizes(shape_), arrays_.weight, task_.group,
-                       panel, depth, length, workspace_.panel);
+                       panel, depth, length, workspace_.panel + before);
             finite = blocking_.taps.leave_out() && all_finite(blocking_.kernels, weights, vectors, length);
         } else {
             weights = operands_.panels + blocking_.panels.at(task_.group, panel) + depth * width;
@@ -131,14 +141,15 @@ class ChannelTask {
         const T* ahead = weights_after(row, depth, length);
         parts.for_each(finite, [&](const BandPart<T>& part) {
             const TileWalk& walk = part.walks[vectors - 1];
+            const Extent step = walk.ordered(part.sums_step);
             multiply<T>(blocking_.kernels, {{part.pixels.first + block_at(depth), walk.ordered(part.pixels.size),
                                              walk.ordered(part.pixels.step)},
-                                            part.pixel_offsets,
-                                            {weights, part.panel_offsets[vectors - 1]},
+                                            part.pixel_offsets + part.first,
+                                            {weights - before, part.panel_offsets[vectors - 1] + part.first},
                                             vectors,
                                             part.depth,
-                                            sums_of(row) + part.sums_at,
-                                            walk.ordered(part.sums_step),
+                                            sums_of(row) + part.sums_at * width,
+                                            {step[0] * width, step[1] * width, step[2] * width},
                                             depth > 0,
                                             part.has_new_taps ? ahead : nullptr,
                                             walk.runs});
@@ -149,6 +160,7 @@ class ChannelTask {
     /// null.
     const T* weights_after(std::int64_t row, std::int64_t depth, std::int64_t length) const {
         if (workspace_.panel) return nullptr;
+        const std::int64_t first = first_of(depth);
         const auto next_row = [&] { return (row += blocking_.panels.width) < task_.rows || (row = 0); };
         const auto next_depth = [&] { return (depth += length) < shape_.depth || (depth = 0); };
         if (blocking_.panels_outside) {
@@ -156,12 +168,15 @@ class ChannelTask {
         } else {
             if (!next_row()) next_depth();
         }
-        const std::int64_t panel = (task_.first_row + row) / blocking_.panels.width;
-        return operands_.panels + blocking_.panels.at(task_.group, panel) + depth * blocking_.panels.width_of(panel);
+        const std::int64_t panel = panel_of(row), width = blocking_.panels.width_of(panel);
+        const std::int64_t at = blocking_.panels.at(task_.group, panel) + depth * width;
+        // Tables that begin later in this block than in that one.
+        return operands_.panels + std::max<std::int64_t>(0, at - first * width);
     }
 
     void finish_panel(std::int64_t row) {
-        y_.finish_channels(blocking_.kernels, sums_of(row), sums_stride(), row,
+        const auto stride = std::ptrdiff_t(blocking_.panels.width_of(panel_of(row)));
+        y_.finish_channels(blocking_.kernels, sums_of(row), stride, row,
                            std::min(blocking_.panels.width, task_.rows - row), blocking_.transposes, workspace_.rows);
     }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "im2col/channel_padding.hpp"
 
@@ -25,31 +26,20 @@ class PaddedChannels {
           ring_channels_(ring_channels) {}
 
     /// Pads the channels of depths [depth, depth + length), as far as they are new, and writes for each of the depths
-    /// how far from the ring's start the box's first position finds its element. Depths come in order. If the ring is
-    /// `known`, it has held other channels of this box at these depths: the offsets are written, and the padding is.
-    void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets, bool known = false) {
+    /// how far from the ring's start the box's first position finds its element. Depths come in order.
+    void advance(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) {
+        pad(depth + length, false);
+        place(depth, length, offsets);
+    }
+
+    /// Pads the channels of depths [depth, depth + length) from the ring's start on, also one that it held elsewhere.
+    /// If the ring is `known`, it has held other channels of this box, and has its zeros.
+    void restart(std::int64_t depth, std::int64_t length, bool known) {
+        start_ = padded_ = depth / shape_.taps;
         pad(depth + length, known);
-        if (!known) place(depth, length, offsets);
     }
 
-    /// The first half of it: pads the channels of depths before `end_depth`, as far as they are new.
-    void pad(std::int64_t end_depth, bool known) {
-        const std::int64_t end = ceil_div(end_depth, shape_.taps);
-        for (std::int64_t count = 1; padded_ < end; padded_ += count) {
-            const std::byte* const from = channel_ + shape_.channel_at(channel_stride_, padded_, sizeof(T));
-            const bool first = padded_ < ring_channels_ && !known;
-            if constexpr (std::is_same_v<Padding, ChannelPadding<T>>) {
-                if (padding_.has_channels_innermost()) {
-                    count = std::min(end - padded_, ring_channels_ - padded_ % ring_channels_);
-                    padding_.pad_neighbours(from, count, slot(padded_), layout_.channel_length(), first);
-                    continue;
-                }
-            }
-            padding_.pad(from, slot(padded_), first, padded_);
-        }
-    }
-
-    /// The other half.
+    /// The offsets alone.
     void place(std::int64_t depth, std::int64_t length, std::ptrdiff_t* offsets) const {
         const auto [kernel_d, kernel_h, kernel_w] = shape_.kernel;
         std::int64_t channel = depth / shape_.taps, tap = depth % shape_.taps;
@@ -79,7 +69,28 @@ class PaddedChannels {
     }
 
   private:
-    T* slot(std::int64_t channel) const { return ring_ + channel % ring_channels_ * layout_.channel_length(); }
+    /// Pads the channels of depths before `end_depth`, as far as they are new.
+    void pad(std::int64_t end_depth, bool known) {
+        const std::int64_t end = ceil_div(end_depth, shape_.taps);
+        for (std::int64_t count = 1; padded_ < end; padded_ += count) {
+            const std::byte* const from = channel_ + shape_.channel_at(channel_stride_, padded_, sizeof(T));
+            const std::int64_t index = slot_index(padded_);
+            const auto is_first = [&] {
+                return !known && index + count > std::exchange(used_, std::max(used_, index + count));
+            };
+            if constexpr (std::is_same_v<Padding, ChannelPadding<T>>) {
+                if (padding_.has_channels_innermost()) {
+                    count = std::min(end - padded_, ring_channels_ - index);
+                    padding_.pad_neighbours(from, count, slot(padded_), layout_.channel_length(), is_first());
+                    continue;
+                }
+            }
+            padding_.pad(from, slot(padded_), is_first(), padded_);
+        }
+    }
+
+    std::int64_t slot_index(std::int64_t channel) const { return (channel - start_) % ring_channels_; }
+    T* slot(std::int64_t channel) const { return ring_ + slot_index(channel) * layout_.channel_length(); }
 
     const Padding& padding_;
     const BandLayout& layout_;
@@ -88,7 +99,9 @@ class PaddedChannels {
     const std::int64_t channel_stride_;
     T* const ring_;
     const std::int64_t ring_channels_;
+    std::int64_t start_ = 0;  // the channel at the ring's start
     std::int64_t padded_ = 0;
+    std::int64_t used_ = 0;  // bands, from the ring's start on
 };
 
 }  // namespace flatconv
