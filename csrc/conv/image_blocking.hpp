@@ -55,6 +55,12 @@ struct ImageBlocking {
 
     double cycles() const { return bands.cycles; }
 
+    /// Whether halves are read and written where they lie, if no more is done to sums than to keep them in bounds.
+    bool keeps_halves() const {
+        return half_y && half_y->convolve_image && convolves_halves(shape.kernel[2]) && !shape.mirrored &&
+               !repeats_pixels();
+    }
+
     /// Rows of the padded image that the kernel meets in so many rows of the output.
     std::int64_t reach(std::int64_t rows) const { return (rows - 1) * shape.stride[1] + shape.kernel[1]; }
 
@@ -178,7 +184,7 @@ struct ImageBlocking {
         // Halves are converted on both ways.
         const double read = half_x ? double(shape.input[2] * stride) : 0,
                      written = half_y ? double(shape.output[2]) : 0;
-        const double converted = double(rows) * (read + written);
+        const double converted = keeps_halves() ? 0 : double(rows) * (read + written);
         // On both sides, and a part of what lies above and below.
         const double edges = repeats_pixels() ? 4 * cost::pad_row * double(rows) + cost::pad * double(cols) : 0;
         return strips * row * double(met) + 2 * converted / kernels.lanes + edges + 60;

@@ -25,15 +25,17 @@ class ImageTask {
         channel.residual_row_stride = channel.y_row_stride;
         // Of the image, where only the rows that the box meets are widened.
         const std::int64_t first_met = std::clamp<std::int64_t>(channel.first_row, 0, shape_.input[1]);
-        if (blocking_.half_x) {
+        const std::int64_t first = task_.first_group;
+        const BandTask task(task_.box, task_.image, first, task_.end_group - first);
+        const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
+        const bool keeps_halves =
+            blocking_.keeps_halves() && !y.has_residual() && y.epilogue(0, 0).curve == Curve::none;
+        if (blocking_.half_x && !keeps_halves) {
             const std::int64_t end_met = channel.first_row + blocking_.reach(channel.rows);
             channel.x = workspace_.x;
             channel.x_rows = std::max<std::int64_t>(0, std::min(shape_.input[1], end_met) - first_met);
             channel.first_row -= first_met;
         }
-        const std::int64_t first = task_.first_group;
-        const BandTask task(task_.box, task_.image, first, task_.end_group - first);
-        const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
         channel.finite = operands_.finite;
         const bool each = blocking_.half_x || shape_.mirrored || blocking_.repeats_pixels();  // one channel at a time
         const std::int64_t at_once = each ? 1 : blocking_.channels_per_poll;
@@ -48,18 +50,21 @@ class ImageTask {
             channel.channels = std::min(at_once, task_.end_group - group);
             channel.weights = weights_of(group, gathered);
             channel.epilogue = &epilogue;
-            if (blocking_.half_x) {
+            if (blocking_.half_x && !keeps_halves) {
                 widen_rows(group, first_met, channel.x_rows);
             } else {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
             }
-            channel.y = blocking_.half_y ? workspace_.y : y.row(done);
+            const bool rounds = blocking_.half_y && !keeps_halves;
+            channel.y = rounds ? workspace_.y : y.row(done);
             if (blocking_.repeats_pixels()) {
                 convolve_parts(channel, y, group);
                 continue;
             }
-            (shape_.mirrored ? blocking_.kernels.transpose_image : blocking_.kernels.convolve_image)(channel);
-            if (blocking_.half_y) {
+            (keeps_halves      ? blocking_.half_y->convolve_image
+             : shape_.mirrored ? blocking_.kernels.transpose_image
+                               : blocking_.kernels.convolve_image)(channel);
+            if (rounds) {
                 y.store_rows(blocking_.kernels, done, 1, workspace_.y, 0, channel.y_row_stride);
             }
         }

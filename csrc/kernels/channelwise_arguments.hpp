@@ -28,7 +28,7 @@ struct ImageBox {
 /// With zeros around the image.
 template <typename T>
 struct ImageConvolution : ImageBox {
-    const T* x;  // the first channel's first pixel
+    const T* x;  // the first channel's first pixel; it stands for a half, and so does y, to kernels of such images
     const T* weights;
     T* y;
     const Epilogue<T>* epilogue;
@@ -52,6 +52,9 @@ constexpr bool is_small_image(const ImageBox& box) {
     return padded && fits(box.rows, box.x_rows) && fits(box.cols, box.x_cols) && box.x_row_stride == box.x_cols &&
            box.y_row_stride == box.cols;
 }
+
+/// Those of them that read images of halves where they lie.
+constexpr bool convolves_halves(int64_t size) { return size == 3; }
 
 /// Kernels of layers that exist: in double, few do.
 template <typename T>

@@ -4,6 +4,7 @@
 #define FLATCONV_KERNELS_HALF_KERNELS_HPP
 
 #include "kernels/half.hpp"
+#include "kernels/image_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/unroll.hpp"
 
@@ -102,9 +103,40 @@ void narrow(const Narrowing<float>& n) {
     }
 }
 
-template <typename Isa, typename Half>
+/// How x and y hold the pixels of images: as halves, which come out rounded, by a way of the CPU's own if `Rounded` is
+/// one.
+template <typename Isa, typename Half, typename Rounded>
+struct AsHalves {
+    using Stored = Half;
+    using Vector = typename Isa::Vector;
+    static FLATCONV_INLINE Vector load(const Stored* p) { return Isa::widen(Half{}, p); }
+    static FLATCONV_INLINE Vector load_some(const Stored* p, typename Isa::Lanes some) {
+        return Isa::widen_masked(Half{}, p, some);
+    }
+    static FLATCONV_INLINE void store(Stored* p, Vector v) { Isa::narrow(Rounded{}, v, p); }
+    static FLATCONV_INLINE void store_first(Stored* p, Vector v, int n) { Isa::narrow_first(Rounded{}, v, p, n); }
+};
+
+/// Kernels::convolve_image of x and y that hold halves, as far as convolves_halves goes, without residual and curve.
+template <typename Isa, typename Half, typename Rounded>
+void convolve_half_image(const ImageConvolution<typename Isa::Scalar>& image) {
+    using Pixels = AsHalves<Isa, Half, Rounded>;
+    convolve_strips_if<Isa, Pixels, 3, 1>(image);
+    convolve_strips_if<Isa, Pixels, 3, 2>(image);
+}
+
+/// Whether images of halves are read where they lie: not worth the code where several instructions round a vector.
+template <typename Isa, typename Rounded>
+constexpr bool keeps_halves = Isa::masks_halves;
+template <typename Isa>
+constexpr bool keeps_halves<Isa, BFloat16> = false;
+
+/// `Rounded` may ask for a way of the CPU's own to round to `Half`.
+template <typename Isa, typename Half, typename Rounded = Half>
 constexpr HalfKernels<float> make_half_kernels() {
-    return {widen<Isa, Half>, narrow<Isa, Half>};
+    HalfKernels<float> kernels{widen<Isa, Half>, narrow<Isa, Rounded>};
+    if constexpr (keeps_halves<Isa, Rounded>) kernels.convolve_image = convolve_half_image<Isa, Half, Rounded>;
+    return kernels;
 }
 
 }  // namespace

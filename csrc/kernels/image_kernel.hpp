@@ -40,6 +40,19 @@ struct ZeroRow {
     alignas(64) static constexpr Scalar pixels[length] = {};
 };
 
+/// How x and y hold their pixels: as what is computed with; kernels/half_kernels.hpp has halves.
+template <typename Isa>
+struct AsNumbers {
+    using Stored = typename Isa::Scalar;
+    using Vector = typename Isa::Vector;
+    static FLATCONV_INLINE Vector load(const Stored* p) { return Isa::load(p); }
+    static FLATCONV_INLINE Vector load_some(const Stored* p, typename Isa::Lanes some) {
+        return load_between<Isa>(p, some);
+    }
+    static FLATCONV_INLINE void store(Stored* p, Vector v) { Isa::store(p, v); }
+    static FLATCONV_INLINE void store_first(Stored* p, Vector v, int n) { Isa::store_first(p, v, n); }
+};
+
 /// Some columns of sums, from top to bottom: Vectors of them, the last one of `last` lanes.
 ///
 /// A row of the image is loaded once, and its vectors are shifted for each element of the kernel's rows. It serves as
@@ -50,17 +63,18 @@ struct ZeroRow {
 ///
 /// The first rows of sums of all lie above the first that is wanted: they are not complete, and the first one
 /// overwrites them.
-template <typename Isa, int Size, int Stride, int Vectors>
+template <typename Isa, typename Pixels, int Size, int Stride, int Vectors>
 void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t col, int last) {
-    using Scalar = typename Isa::Scalar;
+    using Stored = typename Pixels::Stored;
     using Vector = typename Isa::Vector;
     constexpr int lanes = Isa::lanes;
     constexpr int rows = (Size + Stride - 1) / Stride;  // of sums that wait
     constexpr int loads = ((Vectors * lanes - 1) * Stride + Size - 1) / lanes + 1;
     constexpr int phase_vectors = Vectors + ((Size - 1) / Stride + lanes - 1) / lanes;
     constexpr bool keeps_weights = rows * Vectors + 2 * Vectors + Size * Size + 6 < Isa::registers;
-    static_assert(loads * lanes <= ZeroRow<Scalar>::length, "");
+    static_assert(loads * lanes <= ZeroRow<Stored>::length, "");
 
+    const auto* const pixels_of_x = reinterpret_cast<const Stored*>(image.x);
     const int64_t first_col = image.first_col + col * Stride;
     // Only the first and the last pixels may lie outside of the image.
     constexpr int before = (Size - 1 + lanes - 1) / lanes, behind = (Vectors - 1) * Stride;
@@ -82,16 +96,16 @@ void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t
         // A row of the image is kernel row `phase`, phase + Stride, ….
         unroll<Stride>([&](auto phase) {
             const bool is_inside = uint64_t(x_row) < uint64_t(image.x_rows);
-            const Scalar* const x =
-                is_inside ? image.x + x_row * image.x_row_stride + first_col : ZeroRow<Scalar>::pixels;
+            const Stored* const x =
+                is_inside ? pixels_of_x + x_row * image.x_row_stride + first_col : ZeroRow<Stored>::pixels;
             ++x_row;
             if (!is_inside && image.finite) return;
             constexpr int first = decltype(phase)::value;
             Vector loaded[loads];
             unroll<loads>([&](auto l) {
-                const Scalar* const from = x + l.value * lanes;
-                loaded[l.value] =
-                    l.value < before || l.value >= behind ? load_between<Isa>(from, inside[l.value]) : Isa::load(from);
+                const Stored* const from = x + l.value * lanes;
+                const bool at_end = l.value < before || l.value >= behind;
+                loaded[l.value] = at_end ? Pixels::load_some(from, inside[l.value]) : Pixels::load(from);
             });
             // The pixels at a distance of Stride, from the first one on and from the second.
             Vector pixels[Stride][phase_vectors];
@@ -129,14 +143,14 @@ void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t
                 });
             });
         });
-        Scalar* const y = image.y + (row < 0 ? 0 : row) * image.y_row_stride + col;
+        Stored* const y = reinterpret_cast<Stored*>(image.y) + (row < 0 ? 0 : row) * image.y_row_stride + col;
         finish_vectors<Isa>(waiting[rows - 1], *image.epilogue);
         unroll<Vectors>([&](auto v) {
             const Vector sum = waiting[rows - 1][v.value];
             if (v.value < Vectors - 1 || last == lanes) {
-                Isa::store(y + v.value * lanes, sum);
+                Pixels::store(y + v.value * lanes, sum);
             } else {
-                Isa::store_first(y + v.value * lanes, sum, last);
+                Pixels::store_first(y + v.value * lanes, sum, last);
             }
         });
         unroll<rows - 1>([&](auto r) {
@@ -146,16 +160,16 @@ void convolve_strip(const ImageConvolution<typename Isa::Scalar>& image, int64_t
     }
 }
 
-template <typename Isa, int Size, int Stride, int Vectors>
+template <typename Isa, typename Pixels, int Size, int Stride, int Vectors>
 FLATCONV_INLINE void convolve_strip_of(const ImageConvolution<typename Isa::Scalar>& image, int64_t col, int vectors,
                                        int last) {
     if constexpr (Vectors > 0) {
-        if (vectors == Vectors) return convolve_strip<Isa, Size, Stride, Vectors>(image, col, last);
-        convolve_strip_of<Isa, Size, Stride, Vectors - 1>(image, col, vectors, last);
+        if (vectors == Vectors) return convolve_strip<Isa, Pixels, Size, Stride, Vectors>(image, col, last);
+        convolve_strip_of<Isa, Pixels, Size, Stride, Vectors - 1>(image, col, vectors, last);
     }
 }
 
-template <typename Isa, int Size, int Stride>
+template <typename Isa, typename Pixels, int Size, int Stride>
 void convolve_strips(const ImageConvolution<typename Isa::Scalar>& image) {
     constexpr int lanes = Isa::lanes;
     // Larger kernels have enough sums at a time with two vectors; and the code of all tiles is not worth it in double.
@@ -166,7 +180,8 @@ void convolve_strips(const ImageConvolution<typename Isa::Scalar>& image) {
     for (int64_t left = strips; left > 0; --left) {
         const int64_t count = (vectors - first + left - 1) / left;
         const int64_t cols = image.cols - (first + count - 1) * lanes;
-        convolve_strip_of<Isa, Size, Stride, most>(image, first * lanes, int(count), cols < lanes ? int(cols) : lanes);
+        convolve_strip_of<Isa, Pixels, Size, Stride, most>(image, first * lanes, int(count),
+                                                           cols < lanes ? int(cols) : lanes);
         first += count;
     }
 }
@@ -184,9 +199,9 @@ constexpr int rows_at_once = Stride == 1 && Isa::masks_loads && Isa::registers >
 /// Each row of the image is loaded once for all of them, and shifted as in strips. Two vectors go side by side, because
 /// a chain of all multiply-adds of a sum leaves time for others. The rows that the next ones meet first are fetched
 /// meanwhile.
-template <typename Isa, int Size>
+template <typename Isa, typename Pixels, int Size>
 void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t row) {
-    using Scalar = typename Isa::Scalar;
+    using Stored = typename Pixels::Stored;
     using Vector = typename Isa::Vector;
     constexpr int lanes = Isa::lanes, vectors = 2, rows = rows_at_once<Isa, 1>, met = rows + Size - 1;
     constexpr bool keeps_weights = rows * vectors + met + 2 * vectors + Size * Size < Isa::registers;
@@ -199,12 +214,13 @@ void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t 
     const auto inside = [&](int64_t col) __attribute__((always_inline)) {
         return lanes_between<Isa>(-image.first_col - col, image.x_cols - image.first_col - col);
     };
-    const Scalar* x = image.x + (image.first_row + row) * image.x_row_stride + image.first_col;
-    Scalar* y = image.y + row * image.y_row_stride;
+    const Stored* x =
+        reinterpret_cast<const Stored*>(image.x) + (image.first_row + row) * image.x_row_stride + image.first_col;
+    Stored* y = reinterpret_cast<Stored*>(image.y) + row * image.y_row_stride;
     // The last vector of each row that is met: the next ones' first.
     Vector last[met];
     const typename Isa::Lanes first = inside(0);
-    unroll<met>([&](auto m) { last[m.value] = load_between<Isa>(x + m.value * image.x_row_stride, first); });
+    unroll<met>([&](auto m) { last[m.value] = Pixels::load_some(x + m.value * image.x_row_stride, first); });
     for (int64_t left = image.cols; left > 0; left -= vectors * lanes) {
         typename Isa::Lanes some[vectors];
         unroll<vectors>([&](auto v) { some[v.value] = inside(image.cols - left + (v.value + 1) * lanes); });
@@ -212,12 +228,12 @@ void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t 
         unroll<rows>([&](auto r) { unroll<vectors>([&](auto v) { sums[r.value][v.value] = Isa::zero(); }); });
         unroll<met>([&](auto m) __attribute__((always_inline)) {
             constexpr int row_met = decltype(m)::value;
-            const Scalar* const from = x + row_met * image.x_row_stride;
+            const Stored* const from = x + row_met * image.x_row_stride;
             Vector pixels[vectors + 1] = {last[row_met]};
             unroll<vectors>([&](auto v) {
-                const Scalar* const next = from + (v.value + 1) * lanes;
+                const Stored* const next = from + (v.value + 1) * lanes;
                 if constexpr (row_met >= met - rows) __builtin_prefetch(next + rows * image.x_row_stride);
-                pixels[v.value + 1] = load_between<Isa>(next, some[v.value]);
+                pixels[v.value + 1] = Pixels::load_some(next, some[v.value]);
             });
             last[row_met] = pixels[vectors];
             unroll<Size>([&](auto k) __attribute__((always_inline)) {
@@ -245,12 +261,12 @@ void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t 
         unroll<rows>([&](auto r) {
             finish_vectors<Isa>(sums[r.value], *image.epilogue);
             unroll<vectors>([&](auto v) {
-                Scalar* const to = y + r.value * image.y_row_stride + v.value * lanes;
+                Stored* const to = y + r.value * image.y_row_stride + v.value * lanes;
                 const int64_t count = left - v.value * lanes;
                 if (count >= lanes) {
-                    Isa::store(to, sums[r.value][v.value]);
+                    Pixels::store(to, sums[r.value][v.value]);
                 } else if (count > 0) {
-                    Isa::store_first(to, sums[r.value][v.value], int(count));
+                    Pixels::store_first(to, sums[r.value][v.value], int(count));
                 }
             });
         });
@@ -260,7 +276,7 @@ void convolve_rows(const ImageConvolution<typename Isa::Scalar>& image, int64_t 
 }
 
 /// What convolve_strips does, for wide images.
-template <typename Isa, int Size>
+template <typename Isa, typename Pixels, int Size>
 void convolve_wide(const ImageConvolution<typename Isa::Scalar>& image) {
     constexpr int at_once = rows_at_once<Isa, 1>;
     const auto within = [&](int64_t row) { return row < 0 ? 0 : row > image.rows ? image.rows : row; };
@@ -271,14 +287,15 @@ void convolve_wide(const ImageConvolution<typename Isa::Scalar>& image) {
         if (begin == behind) return;
         ImageConvolution<typename Isa::Scalar> part = image;
         part.first_row += begin;
-        part.y += begin * image.y_row_stride;
+        part.y = reinterpret_cast<typename Isa::Scalar*>(reinterpret_cast<typename Pixels::Stored*>(image.y) +
+                                                         begin * image.y_row_stride);
         part.rows = behind - begin;
-        convolve_strips<Isa, Size, 1>(part);
+        convolve_strips<Isa, Pixels, Size, 1>(part);
     };
     strips(0, first);
     // The last ones may be computed twice.
     for (int64_t row = first; row < end; row += at_once) {
-        convolve_rows<Isa, Size>(image, row < end - at_once ? row : end - at_once);
+        convolve_rows<Isa, Pixels, Size>(image, row < end - at_once ? row : end - at_once);
     }
     strips(end, image.rows);
 }
@@ -320,19 +337,20 @@ void add_residual(const ImageConvolution<typename Isa::Scalar>& image) {
     }
 }
 
-template <typename Isa, int Size, int Stride>
+template <typename Isa, typename Pixels, int Size, int Stride>
 FLATCONV_INLINE void convolve_strips_if(const ImageConvolution<typename Isa::Scalar>& image) {
     if constexpr (convolves_images<typename Isa::Scalar>(Size, Stride)) {
         if (image.size != Size || image.stride != Stride) return;
         if constexpr (rows_at_once<Isa, Stride> > 0) {
-            if (image.cols >= wide<Isa>) return convolve_wide<Isa, Size>(image);
+            if (image.cols >= wide<Isa>) return convolve_wide<Isa, Pixels, Size>(image);
         }
-        convolve_strips<Isa, Size, Stride>(image);
+        convolve_strips<Isa, Pixels, Size, Stride>(image);
     }
 }
 
 template <typename Isa>
 void convolve_image(const ImageConvolution<typename Isa::Scalar>& image) {
+    using Pixels = AsNumbers<Isa>;
     const bool convolved = convolve_small_images<Isa>(image);
     if (convolved && !image.epilogue->residual && image.epilogue->curve == Curve::none) return;
     ImageConvolution<typename Isa::Scalar> channel = image;
@@ -341,11 +359,11 @@ void convolve_image(const ImageConvolution<typename Isa::Scalar>& image) {
     for (int64_t c = 0; c < image.channels; ++c) {
         if (!convolved) {
             channel.finite = image.finite || are_finite<Isa>(channel.weights, image.size * image.size);
-            convolve_strips_if<Isa, 3, 1>(channel);
-            convolve_strips_if<Isa, 3, 2>(channel);
-            convolve_strips_if<Isa, 5, 1>(channel);
-            convolve_strips_if<Isa, 5, 2>(channel);
-            convolve_strips_if<Isa, 7, 1>(channel);
+            convolve_strips_if<Isa, Pixels, 3, 1>(channel);
+            convolve_strips_if<Isa, Pixels, 3, 2>(channel);
+            convolve_strips_if<Isa, Pixels, 5, 1>(channel);
+            convolve_strips_if<Isa, Pixels, 5, 2>(channel);
+            convolve_strips_if<Isa, Pixels, 7, 1>(channel);
         }
         if (epilogue.residual) {
             add_residual<Isa>(channel);

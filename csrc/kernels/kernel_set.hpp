@@ -317,6 +317,9 @@ template <typename T>
 struct HalfKernels {
     void (*widen)(const Widening<T>&);
     void (*narrow)(const Narrowing<T>&);
+    /// Kernels::convolve_image where x and y hold halves, for what convolves_halves allows, without residual and curve;
+    /// or null.
+    void (*convolve_image)(const ImageConvolution<T>&) = nullptr;
 };
 
 /// Halves on their way into words of two: for each r and c, to[r * to_stride + c] has that at first + r * from_stride +

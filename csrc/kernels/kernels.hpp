@@ -27,7 +27,7 @@
 //
 //     widen(Half, const void*), narrow(Half, Vector, void*)             a vector of them
 //     widen_first(Half, const void*, n), narrow_first(Half, Vector, void*, n)     where masks_halves; and there
-//     widen_even(Half, const void*, n)              n of them, each the first of two
+//     widen_even(Half, const void*, n), widen_masked(Half, const void*, Lanes)    n, each the first of two; those lanes
 //
 // Those of four bytes have beside, for kernels/byte_image_kernel.hpp, 64 bytes in a vector:
 //

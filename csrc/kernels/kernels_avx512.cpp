@@ -133,8 +133,12 @@ struct Avx512Float {
         _mm256_storeu_si256(static_cast<__m256i*>(p), narrowed(half, v));
     }
     template <typename Half>
+    static FLATCONV_INLINE Vector widen_masked(Half half, const void* p, Lanes some) {
+        return widened(half, _mm256_maskz_loadu_epi16(some, p));
+    }
+    template <typename Half>
     static FLATCONV_INLINE Vector widen_first(Half half, const void* p, int n) {
-        return widened(half, _mm256_maskz_loadu_epi16(first(n), p));
+        return widen_masked(half, p, first(n));
     }
     static FLATCONV_INLINE __m512i words(const void* p, int n) {
         // Without the last one's second half, which need not exist.
@@ -373,7 +377,7 @@ const KernelSet avx512_bf16_kernel_set = {"avx512_bf16",
                                           make_kernels<Avx512Double>(),
                                           make_quad_kernels(),
                                           make_half_kernels<Avx512Float, Float16>(),
-                                          {widen<Avx512Float, BFloat16>, narrow<Avx512Float, RoundedBFloat16>},
+                                          make_half_kernels<Avx512Float, BFloat16, RoundedBFloat16>(),
                                           make_pair_kernels<Avx512HalfPairs>(make_kernels<Avx512Float>())};
 
 }  // namespace flatconv
