@@ -212,6 +212,9 @@ def assert_weight_gradients_are_the_references(rng, dtype, x_shape, size, geomet
         ((2, 3, 8), 3, (1,), {"stride": 3}),
         ((1, 17, 5000), 17, (7,), {"padding": ((6, 0),)}),  # boxes within a row
         ((2, 4, 3, 9, 8), 4, (2, 3, 3), {"padding": 1, "stride": (1, 2, 1)}),
+        ((1, 17, 70, 56), 17, (3, 3), {"padding": 9}),  # boxes that keep rows of those above, or meet padding alone
+        ((2, 16, 90, 70), 16, (5, 3), {"padding": (2, 1), "stride": (2, 1)}),
+        ((1, 18, 60, 40), 18, (3, 2), {"padding": (0, 1), "stride": (2, 1), "dilation": (3, 1)}),
     ],
 )
 def test_depthwise_weight_gradients(isa, rng, dtype, x_shape, out_channels, kernel, geometry):
@@ -243,6 +246,21 @@ def test_pointwise_weight_gradients_read_where_they_can(isa, rng):
         dense = np.array(x, np.float32, order="C")
         expected = grad.conv2d_weight(dense, shape, grad_y, algorithm="reference")
         oracles.assert_same_bits(grad.conv2d_weight(x, shape, grad_y), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("channels", [5, 16, 33, 300])
+def test_gradients_of_a_single_row(isa, rng, dtype, channels):
+    """Channels of dy are multiplied where they lie, but for blocks that span images, or are too short."""
+    for batch, size in ((1, (56, 56)), (3, (19, 21)), (2, (3, 5)), (1, (1, 390))):
+        x, grad_y = normal(rng, dtype, batch, 1, *size), normal(rng, dtype, batch, channels, *size)
+        shape, ones = (channels, 1, 1, 1), np.ones_like(x)
+        expected = grad.conv2d_weight(x, shape, grad_y, algorithm="reference")
+        bias = grad.conv2d_weight(ones, shape, grad_y, algorithm="reference").ravel()
+        for layout in (np.ascontiguousarray, *WRITABLE.values()):
+            read = layout(grad_y)
+            oracles.assert_same_bits(grad.conv2d_weight(x, shape, read), expected)
+            oracles.assert_same_bits(grad.conv2d_bias(read), bias)
 
 
 @pytest.mark.parametrize("layout", WRITABLE)

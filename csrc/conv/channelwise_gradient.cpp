@@ -8,6 +8,7 @@
 #include "conv/channelwise_gradient.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "base/checked.hpp"
@@ -26,26 +27,32 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
         : GradientPlan<T>(request),
           band_shape_(VectorBandPlan<T>::without_gaps(shape_)),
           channels_(shape_.groups * shape_.out_channels),
-          box_(box_within(std::min<std::int64_t>(request.band_bytes, most_box_bytes))),
+          channels_of_part_(kernels_.lanes * (request.threads == 1 ? ceil_div(channels_, kernels_.lanes) : 1)),
+          rolls_(VectorBandPlan<T>::can_spread(request) && can_roll()),
+          box_(box_within(std::min(request.band_bytes, rolls_ ? most_rolling_bytes : most_box_bytes))),
           bringing_(request, band_shape_, band_box({{0, 0, 0}, box_}).size) {
         Carver carver(nullptr);
         Memory(*this, carver);
-        this->set_parts(ceil_div(channels_, kernels_.lanes), carver);
+        this->set_parts(ceil_div(channels_, channels_of_part_), carver);
     }
 
     std::string describe() const override {
-        return std::to_string(ceil_div(channels_, kernels_.lanes)) + " parts of " + std::to_string(kernels_.lanes) +
-               " channels, each for itself, boxes of " + std::to_string(box_[1]) + " × " + std::to_string(box_[2]) +
-               " pixels";
+        return std::to_string(ceil_div(channels_, channels_of_part_)) + " parts of " +
+               std::to_string(std::min(channels_, channels_of_part_)) + " channels, each for itself, boxes of " +
+               std::to_string(box_[1]) + " × " + std::to_string(box_[2]) + " pixels";
     }
 
   private:
     using GradientPlan<T>::arrays_;
+    using GradientPlan<T>::depth_;
     using GradientPlan<T>::kernels_;
     using GradientPlan<T>::shape_;
 
     /// The image is transposed into bands, and dy beside it: both are read again at once, for every kernel element.
-    static constexpr std::int64_t most_box_bytes = 96 * 1024;
+    static constexpr std::int64_t most_box_bytes = 384 * 1024;
+    /// Where the rows that a box shares with the one above are kept, it may be small: all stays in the first-level
+    /// cache.
+    static constexpr std::int64_t most_rolling_bytes = 48 * 1024;
 
     struct Memory {
         VectorBandMemory<T> vectors;  // a band for each input channel of a group
@@ -82,12 +89,20 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
         return box;
     }
 
+    /// Whether rows of the band are those of the padded image, so that two boxes, one below the other, share some. The
+    /// bands of several input channels fit no small memory anyway.
+    bool can_roll() const {
+        const Extent& stride = band_shape_.stride;
+        return shape_.in_channels == 1 && shape_.kernel[0] == 1 && stride[1] == 1 && stride[2] == 1 &&
+               shape_.dilation[1] == 1 && shape_.dilation[2] == 1 && shape_.kernel[1] >= step(1);
+    }
+
     /// The largest box, of rows or else within one, whose bands and dy are no larger.
     Extent box_within(std::int64_t bytes) const {
         Extent box{1, std::max<std::int64_t>(shape_.output[1], 1), std::max<std::int64_t>(shape_.output[2], 1)};
         const auto elements = [&] {
             const BandLayout layout(band_shape_, band_box({{0, 0, 0}, box}).size);
-            return (shape_.in_channels + 1) * layout.channel_length() + box[1] * box[2];
+            return (shape_.in_channels + (rolls_ ? 0 : 1)) * layout.channel_length() + box[1] * box[2];
         };
         for (const auto axis : {std::size_t{1}, std::size_t{2}}) {
             while (box[axis] > 1 && elements() * kernels_.lanes * std::int64_t(sizeof(T)) > bytes) {
@@ -98,9 +113,7 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
     }
 
     void run_part(const ConvArrays& arrays, const Runtime& runtime, Carver& carver, std::int64_t index) const override {
-        const std::int64_t first = index * kernels_.lanes;
-        Part part{Memory(*this, carver), {first, std::min<std::int64_t>(kernels_.lanes, channels_ - first)}};
-        const Memory& memory = part.memory;
+        const Memory memory(*this, carver);
         for (std::int64_t element = 0; element < shape_.depth; ++element) {
             const auto [channel, at] = arrays_.element_at(element);
             memory.offsets[element] = std::ptrdiff_t(channel * bringing_.band_elements() +
@@ -109,14 +122,23 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
         const std::int64_t numbers = shape_.depth * kernels_.lanes;
         // Lanes without a channel are computed too; zeros keep them from being subnormal, and slow.
         std::fill_n(memory.dy, kernels_.lanes * box_[1] * box_[2], T(0));
-        std::fill_n(memory.block, numbers, T(0));
-        std::fill_n(memory.sums, numbers, T(0));
         VectorBand<T> band(bringing_, memory.vectors, shape_.in_channels, arrays.x.byte_strides);
+        const std::int64_t begin = index * channels_of_part_, end = std::min(begin + channels_of_part_, channels_);
+        for (std::int64_t first = begin; first < end; first += kernels_.lanes) {
+            Part part{memory, {first, std::min<std::int64_t>(kernels_.lanes, end - first)}};
+            std::fill_n(memory.sums, numbers, T(0));
+            if (!sum(arrays, runtime, part, band)) return;
+            arrays_.write(memory.sums, kernels_.lanes, part.channels, 0, shape_.depth, arrays.y);
+        }
+    }
+
+    /// Over all positions; returns whether nobody wants it to stop.
+    bool sum(const ConvArrays& arrays, const Runtime& runtime, Part& part, VectorBand<T>& band) const {
         for (std::int64_t image = 0; image < shape_.batch; ++image) {
             for (std::int64_t d = 0; d < shape_.output[0]; ++d) {
                 for (std::int64_t h = 0; h < shape_.output[1]; h += box_[1]) {
                     for (std::int64_t w = 0; w < shape_.output[2]; w += box_[2]) {
-                        if (runtime.cancellation.poll()) return;
+                        if (runtime.cancellation.poll()) return false;
                         const PixelBox box{
                             {d, h, w},
                             {1, std::min(box_[1], shape_.output[1] - h), std::min(box_[2], shape_.output[2] - w)}};
@@ -126,8 +148,7 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
                 }
             }
         }
-        if (part.positions % depth_block != 0) end_block(part);
-        arrays_.write(memory.sums, kernels_.lanes, part.channels, 0, shape_.depth, arrays.y);
+        return true;
     }
 
     /// What a box reads, as vectors of channels: of each lane's group one input channel after the other.
@@ -137,14 +158,23 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
         const std::int64_t in_channels = shape_.in_channels, out_channels = shape_.out_channels, lane = first;
         const ByteStrides& strides = arrays.x.byte_strides;
         const auto* const pixels = static_cast<const std::byte*>(arrays.x.data) + image * strides[0];
+        const auto band_of = [&](std::int64_t channel) {
+            return part.memory.vectors.bands + channel * bringing_.band_elements();
+        };
+        // The last rows of the box above are the first ones of this.
+        const bool follows = rolls_ && box.first[1] > 0 && box_[2] == shape_.output[2];
+        const std::int64_t known = follows ? shape_.kernel[1] - step(1) : 0;
+        const std::int64_t row = bringing_.layout.position_at(0, 1, 0) * kernels_.lanes;
+        if (known > 0) {
+            std::memmove(band_of(0), band_of(0) + box_[1] * step(1) * row, std::size_t(known * row) * sizeof(T));
+        }
         band.place(band_box(box));
         for (std::int64_t channel = 0; channel < in_channels; ++channel) {
             const auto channel_of = [&](std::int64_t c) {
                 const std::int64_t of_x = (lane + c) / out_channels * in_channels + channel;
                 return pixels + shape_.channel_at(strides[1], of_x, sizeof(T));
             };
-            band.bring(count, in_channels * out_channels == 1, channel_of,
-                       part.memory.vectors.bands + channel * bringing_.band_elements());
+            band.bring(count, in_channels * out_channels == 1, channel_of, band_of(channel), known);
         }
         arrays_.read_dy(arrays.weight, part.channels, part.positions, box.pixels(), part.memory.dy, kernels_.lanes, 0);
     }
@@ -158,7 +188,9 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
         gradient.column_step = std::ptrdiff_t(step(2) * kernels_.lanes);
         gradient.offsets = part.memory.offsets;
         gradient.taps = shape_.depth;
-        gradient.sums = part.memory.block;
+        const bool neighbours = band_shape_.stride[2] == 1 && shape_.dilation[2] == 1;
+        gradient.kernel_columns = neighbours ? shape_.kernel[2] : 0;
+        gradient.block = part.memory.block;
         for (std::int64_t at = 0; at < box.pixels(); at += gradient.rows * gradient.cols) {
             const std::int64_t left = std::min(box.pixels() - at, depth_block - part.positions % depth_block);
             const bool whole = at % width == 0 && left >= width;
@@ -167,25 +199,20 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
             gradient.band = part.memory.vectors.bands +
                             layout.position_at(0, at / width * step(1), at % width * step(2)) * kernels_.lanes;
             gradient.dy = part.memory.dy + at * kernels_.lanes;
+            const std::int64_t end = part.positions + gradient.rows * gradient.cols;
+            gradient.begins = part.positions % depth_block == 0;
+            gradient.accumulates = part.positions >= depth_block;
+            gradient.sums = end % depth_block == 0 || end == depth_ ? part.memory.sums : nullptr;
             kernels_.channelwise_gradient(gradient);
-            part.positions += gradient.rows * gradient.cols;
-            if (part.positions % depth_block == 0) end_block(part);
-        }
-    }
-
-    /// The block's sums join those of the blocks before.
-    void end_block(const Part& part) const {
-        const Memory& memory = part.memory;
-        const bool first = part.positions <= depth_block;
-        for (std::int64_t i = 0; i < shape_.depth * kernels_.lanes; ++i) {
-            memory.sums[i] = first ? memory.block[i] : memory.sums[i] + memory.block[i];
-            memory.block[i] = T(0);
+            part.positions = end;
         }
     }
 
     const ConvShape band_shape_;
-    const std::int64_t channels_;  // of the output, in all groups
-    const Extent box_;             // of positions, at most
+    const std::int64_t channels_;          // of the output, in all groups
+    const std::int64_t channels_of_part_;  // whole vectors
+    const bool rolls_;                     // rows that boxes share are kept from one to the next
+    const Extent box_;                     // of positions, at most
     const VectorBandPlan<T> bringing_;
 };
 

@@ -46,6 +46,13 @@ class GradientArrays {
         }
     }
 
+    /// Whether the positions of a channel of dy follow each other, as elements that are read where they lie.
+    bool has_neighbouring_positions(const ConstArray& dy) const {
+        const ByteStrides& strides = dy.byte_strides;
+        return !half_dy_ && shape_.parts == 1 && is_dense(shape_.output, strides, sizeof(T)) &&
+               is_aligned(static_cast<const std::byte*>(dy.data), strides[0] | strides[1]);
+    }
+
     /// Writes the gradients of some kernel elements, counted through the channels of a group: a row of `sums` for each.
     void write(const T* sums, std::int64_t sums_stride, Channels channels, std::int64_t first_row, std::int64_t rows,
                const Array& dweight) const {

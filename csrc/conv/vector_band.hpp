@@ -3,7 +3,9 @@
 #ifndef FLATCONV_CONV_VECTOR_BAND_HPP
 #define FLATCONV_CONV_VECTOR_BAND_HPP
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
@@ -74,18 +76,20 @@ class VectorBand {
     void place(const PixelBox& box) {
         const bool as_before = is_as_before(box);
         box_ = box;
-        if (!as_before) {
-            std::memset(memory_.bands, 0, std::size_t(band_count_ * plan_.band_elements()) * sizeof(T));
-        }
+        block_count_ = 0;
         if (plan_.spreads) place_image(!as_before);
+        for (std::int64_t band = 0; !as_before && band < band_count_; ++band) {
+            zero_padding(memory_.bands + band * plan_.band_elements());
+        }
     }
 
     /// Brings so many channels, whose first pixels are at channel_of(c), to a band; its other lanes are zeros. `alone`
-    /// tells that each is another channel of x, one after the other.
+    /// tells that each is another channel of x, one after the other. So many `known` rows of the band are there
+    /// already, which it may be told if it spreads.
     template <typename ChannelOf>
-    void bring(std::int64_t channels, bool alone, const ChannelOf& channel_of, T* band) const {
+    void bring(std::int64_t channels, bool alone, const ChannelOf& channel_of, T* band, std::int64_t known = 0) const {
         if (plan_.spreads) {
-            spread(channels, alone, channel_of, band);
+            spread(channels, alone, channel_of, band, known);
         } else {
             pad(channels, channel_of, band);
         }
@@ -109,6 +113,24 @@ class VectorBand {
         return first >= 0 && first + span < shape.input[axis];
     }
 
+    /// Of several blocks, what lies between them, too: all of it.
+    void zero_padding(T* band) const {
+        const auto zero = [&](std::int64_t begin, std::int64_t end) {
+            const std::int64_t lanes = plan_.kernels.lanes;
+            std::memset(band + begin * lanes, 0, std::size_t((end - begin) * lanes) * sizeof(T));
+        };
+        std::int64_t zeroed = 0;
+        if (block_count_ == 1) {
+            const ImageBlock& block = memory_.blocks[0];
+            for (std::int64_t r = 0; r < block.rows; ++r) {
+                const std::int64_t row = block.to + r * block.to_stride;
+                zero(zeroed, row);
+                zeroed = row + block.cols;
+            }
+        }
+        zero(zeroed, plan_.layout.channel_length());
+    }
+
     void place_image(bool anew) {
         // Halves are found by bytes, all else by elements.
         const auto unit = std::int64_t(plan_.half ? 1 : sizeof(T));
@@ -117,34 +139,38 @@ class VectorBand {
         block_count_ = plan_.layout.image_blocks(plan_.shape, steps, box_, memory_.blocks);
         std::ptrdiff_t* target = memory_.targets;
         for (std::int64_t b = 0; b < block_count_; ++b) {
-            ImageBlock& block = memory_.blocks[b];
+            const ImageBlock& block = memory_.blocks[b];
             for (std::int64_t r = 0; anew && r < block.rows; ++r) {
                 std::ptrdiff_t place = (block.to + r * block.to_stride) * lanes;
                 for (std::ptrdiff_t* const end = target + block.cols; target != end; place += lanes) *target++ = place;
-            }
-            // Rows that follow each other in the image are one row.
-            if (block.from_stride == block.cols * block.from_step) {
-                block.cols *= block.rows;
-                block.rows = 1;
             }
         }
     }
 
     template <typename ChannelOf>
-    void spread(std::int64_t channels, bool alone, const ChannelOf& channel_of, T* band) const {
+    void spread(std::int64_t channels, bool alone, const ChannelOf& channel_of, T* band, std::int64_t known) const {
         PixelSpread<T> spread;
         spread.channel = memory_.channel;
         spread.channels = int(channels);
         const auto bytes = std::int64_t(plan_.half ? half_bytes : sizeof(T));
         spread.channels_step = alone && strides_[1] == bytes ? 1 : 0;
         spread.to = band;
-        spread.targets = memory_.targets;
+        const std::ptrdiff_t* targets = memory_.targets;
         for (std::int64_t b = 0; b < block_count_; ++b) {
-            const ImageBlock& block = memory_.blocks[b];
+            const ImageBlock& whole = memory_.blocks[b];
+            const std::int64_t first_row = whole.to / plan_.layout.position_at(0, 1, 0);
+            const std::int64_t begin = std::clamp<std::int64_t>(known - first_row, 0, whole.rows);
+            ImageBlock block = whole;
+            block.rows -= begin;
+            block.from += std::ptrdiff_t(begin * whole.from_stride);
+            spread.targets = targets + begin * whole.cols;
+            targets += whole.rows * whole.cols;
+            if (block.rows == 0) continue;
+            // Rows that follow each other in the image are one row.
+            if (block.from_stride == block.cols * block.from_step) block.cols *= std::exchange(block.rows, 1);
             if (plan_.half) {
                 widen(block, channels, channel_of, spread);
                 plan_.kernels.spread_pixels(spread);
-                spread.targets += spread.pixels;
                 continue;
             }
             spread.pixel_step = block.from_step;

@@ -95,6 +95,12 @@ class WeightGradientPlan final : public GradientPlan<T> {
         // Without depth, one empty block still writes zeros.
         do {
             const std::int64_t length = std::min(block_, depth_ - first);
+            if (chains_suit(arrays.weight, part, first, length)) {
+                if (runtime.cancellation.poll()) return;
+                chain(arrays, part, first, length, memory);
+                first += length;
+                continue;
+            }
             arrays_.read_dy(arrays.weight, channels_of(part), first, length, memory.dy, kernels_.lanes,
                             kernels_.lanes * block_);
             for (std::int64_t row = 0; row < part.rows; row += panel_rows_) {
@@ -108,6 +114,38 @@ class WeightGradientPlan final : public GradientPlan<T> {
             first += length;
         } while (first < depth_);
         arrays_.write(memory.sums, sum_stride_, channels_of(part), part.first_row, part.rows, arrays.y);
+    }
+
+    /// Whether a block of a single row of regions is a matrix, channels of dy as they lie, times a vector.
+    bool chains_suit(const ConstArray& dy, const GradientPart& part, std::int64_t first, std::int64_t length) const {
+        const bool whole = length >= kernels_.lanes && part.cols >= kernels_.lanes;
+        return part.rows == 1 && whole && first / shape_.pixels == (first + length - 1) / shape_.pixels &&
+               arrays_.has_neighbouring_positions(dy);
+    }
+
+    void chain(const ConvArrays& arrays, const GradientPart& part, std::int64_t first, std::int64_t length,
+               const Memory& memory) const {
+        const ByteStrides& strides = arrays.weight.byte_strides;
+        const std::ptrdiff_t stride = strides[1] / std::int64_t(sizeof(T));
+        const auto* const image = static_cast<const std::byte*>(arrays.weight.data) +
+                                  first / shape_.pixels * strides[0] + channels_of(part).first * strides[1];
+        const T* const dy = reinterpret_cast<const T*>(image) + first % shape_.pixels;
+        const T* const x = panel_of(arrays.x, part, part.first_row, 1, first, length, memory.panel).data;
+        constexpr std::int64_t side_by_side = 4;
+        PixelChain<T> chains[side_by_side];
+        int count = 0;
+        const std::int64_t lanes = kernels_.lanes, whole = round_up(part.cols, lanes), last = part.cols % lanes;
+        for (std::int64_t col = 0; col < part.cols; col += lanes) {
+            // The last channels are no whole vector: some before them are computed once more.
+            chains[count++] = {x, dy + std::min(col, part.cols - lanes) * stride, memory.dy + col};
+            if (count < side_by_side && col + lanes < part.cols) continue;
+            kernels_.chain_rows({chains, count, length, 1, stride});
+            count = 0;
+        }
+        std::copy_n(memory.dy + whole - last, last, memory.dy + part.cols - last);
+        for (std::int64_t col = 0; col < part.cols; ++col) {
+            memory.sums[col] = first > 0 ? memory.sums[col] + memory.dy[col] : memory.dy[col];
+        }
     }
 
     /// Some rows of regions, over one block of positions: laid out, or where they lie.

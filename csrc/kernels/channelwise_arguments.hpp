@@ -150,9 +150,13 @@ struct ChannelwiseGradient {
     ptrdiff_t row_step, column_step;  // from a row of positions, and from a position, to the next in the band
     const ptrdiff_t* offsets;         // what each kernel element meets at the first position, in the band
     int64_t taps;
-    const T* dy;  // a vector for each position, row after row
+    int64_t kernel_columns;  // these are rows of so many neighbouring positions; or 0, for anything
+    const T* dy;             // a vector for each position, row after row
     int64_t rows, cols;
-    T* sums;  // a vector for each kernel element
+    T* block;     // the sums of a block of positions, which begins here or goes on: a vector for each kernel element
+    T* sums;      // which they are added to where the block ends; else null
+    bool begins;  // the block
+    bool accumulates;  // `sums` has those of the blocks before
 };
 
 }  // namespace flatconv

@@ -147,26 +147,42 @@ FLATCONV_INLINE void transpose_block(const Transposition<typename Isa::Scalar>& 
         }
     });
     transpose_square<Isa>(v);
-    const Epilogue<Scalar>* const epilogue = t.epilogue;
-    unroll<lanes>([&](auto c) {
-        if (c.value >= cols) return;
-        const ptrdiff_t channel = col + c.value;
-        typename Isa::Vector out = v[c.value];
-        if (epilogue) {
-            const Scalar* residual = epilogue->residual;
-            if (residual) residual += channel * epilogue->residual_stride + row;
-            out = finish<Isa>(out, Isa::broadcast(epilogue->bias + channel), residual, rows, *epilogue);
+    const auto each = [&](const auto& act) __attribute__((always_inline)) {
+        unroll<lanes>([&](auto c) {
+            if (Whole || c.value < cols) act(v[c.value], ptrdiff_t(c.value));
+        });
+    };
+    if (const Epilogue<Scalar>* const epilogue = t.epilogue) {
+        // A pass over the registers for each thing to do, as in store_sums.
+        const Scalar* const bias = epilogue->bias + col;
+        each([&](auto& sum, ptrdiff_t c) { sum = Isa::add(sum, Isa::broadcast(bias + c)); });
+        if (epilogue->residual) {
+            const Scalar* residual = epilogue->residual + col * epilogue->residual_stride + row;
+            each([&](auto& sum, ptrdiff_t) {
+                sum = Isa::add(sum, rows == lanes ? Isa::load(residual) : Isa::load_first(residual, rows));
+                residual += epilogue->residual_stride;
+            });
         }
-        Scalar* to = t.to + channel * t.to_stride + row;
-        if (rows == lanes) {
-            if constexpr (Whole && writes_lines<Isa>) {
-                if (t.passes_caches) return Isa::stream(to, out);
-            }
-            Isa::store(to, out);
-        } else {
-            Isa::store_first(to, out, rows);
+        if (epilogue->clamps) {
+            const auto low = Isa::broadcast(&epilogue->low), high = Isa::broadcast(&epilogue->high);
+            each([&](auto& sum, ptrdiff_t) { sum = Isa::min(high, Isa::max(low, sum)); });
         }
-    });
+    }
+    Scalar* to = t.to + col * t.to_stride + row;
+    const auto store_by = [&](const auto& store) __attribute__((always_inline)) {
+        each([&](const auto& out, ptrdiff_t) {
+            store(to, out);
+            to += t.to_stride;
+        });
+    };
+    if constexpr (Whole && writes_lines<Isa>) {
+        if (t.passes_caches) return store_by([](Scalar* at, const auto& out) { Isa::stream(at, out); });
+    }
+    if (rows == lanes) {
+        store_by([](Scalar* at, const auto& out) { Isa::store(at, out); });
+    } else {
+        store_by([&](Scalar* at, const auto& out) { Isa::store_first(at, out, rows); });
+    }
 }
 
 /// Few last rows, which are not worth a block: one by one.

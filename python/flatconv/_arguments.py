@@ -105,6 +105,8 @@ def amounts(value: Any, rank: int) -> str | tuple[tuple[int, int], ...]:
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
     """A shape: a sequence of integers, none of them negative."""
+    if type(value) is tuple and _are_plain(value) and min(value, default=0) >= 0:
+        return value
     items = items_of(value)
     if items is None:
         raise TypeError(f"{name} must be a tuple of integers, got {value!r}")

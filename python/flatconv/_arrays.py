@@ -81,6 +81,14 @@ def promoted(needed: int, /, **operands: Any) -> tuple[np.dtype[Any], list[Any]]
     Those after the needed ones may be None. Python's own scalars are weak, as everywhere in NumPy: a bias of 0.5 does
     not turn float32 into float64.
     """
+    values = list(operands.values())
+    optional = (value for value in values[needed:] if value is not None)
+    if (  # the common case, in less time
+        type(values[0]) is np.ndarray
+        and (plain := values[0].dtype) in COMPUTED
+        and all(type(value) is np.ndarray and value.dtype is plain for value in (*values[:needed], *optional))
+    ):
+        return plain, values
     given = {name: value for i, (name, value) in enumerate(operands.items()) if i < needed or value is not None}
     arrays = {name: numeric(name, value) for name, value in given.items()}
     types = [value if type(value) in (int, float, complex) else arrays[name].dtype for name, value in given.items()]

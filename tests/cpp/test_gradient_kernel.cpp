@@ -42,7 +42,8 @@ TEST_CASE_TEMPLATE("channelwise_gradient goes on with every sum to the bit and w
                         }
                     }
                     kernels.channelwise_gradient({band, std::ptrdiff_t(width * lanes), std::ptrdiff_t(step * lanes),
-                                                  offsets.data(), taps, dy, rows, cols, sums.data()});
+                                                  offsets.data(), taps, 0, dy, rows, cols, sums.data(), nullptr, false,
+                                                  false});
                     REQUIRE(same_bits(sums, expected));
                 }
             }

@@ -116,9 +116,9 @@ def bias_gradient(rank: int, grad_output: Any, channels_last: Any, threads: Any)
     spatial = grad_output.shape[-rank:]
     if 0 in spatial:
         raise ValueError(f"grad_output.shape = {shape} has no positions")
-    ones = np.broadcast_to(
-        np.ones((), grad_output.dtype), (*grad_output.shape[: -rank - 1], *(1 for _ in channels), *spatial)
-    )
+    like = (*grad_output.shape[: -rank - 1], *(1 for _ in channels), *spatial)
+    # The same one everywhere; np.broadcast_to would take longer than the core.
+    ones = np.ndarray(like, grad_output.dtype, np.ones((), grad_output.dtype), strides=(0,) * len(like))
     size = (*channels, *(1 for _ in channels), *(1 for _ in spatial))
     geometry = Geometry(1, 0, 1, 1, "zeros").described(rank)
     run = Run(None, threads, "auto", None).described(grad_output.dtype)
