@@ -105,7 +105,66 @@ void convolve_wide_bytes(const ByteImageConvolution& image) {
     }
 }
 
-/// Any other kernel, and narrow images: two rows of sums at a time, of one vector each. Of every row that they meet,
+/// Where the words of a vector of pixels that are `stride` apart lie in the bytes that are loaded: each quarter gets
+/// the four words from its first lane's pixel on; then each lane the bytes of its own.
+template <typename Isa>
+struct NearBytes {
+    typename Isa::Vector words, bytes;
+
+    FLATCONV_INLINE explicit NearBytes(int stride) {
+        uint32_t quarters[Isa::lanes], lane[Isa::lanes];
+        for (int i = 0; i < Isa::lanes; ++i) {
+            quarters[i] = uint32_t(i / 4 * stride + i % 4);
+            lane[i] = 0x03020100u + 0x01010101u * uint32_t(i % 4 * stride);
+        }
+        words = Isa::load(quarters);
+        bytes = Isa::load(lane);
+    }
+};
+
+/// Kernels of 3 × 3 elements, with a stride or for narrow images: four rows of sums at a time, of one vector each.
+template <typename Isa, int Stride>
+void convolve_small_bytes(const ByteImageConvolution& image) {
+    using Vector = typename Isa::Vector;
+    constexpr int size = 3, lanes = Isa::lanes, rows = 4, met = (rows - 1) * Stride + size;
+    static_assert(byte_image_words(size) == 1, "");
+
+    const NearBytes<Isa> near(Stride);
+    Vector weights[size];
+    unroll<size>([&](auto k) { weights[k.value] = Isa::broadcast(image.weights + k.value); });
+    const Vector outside = Isa::fill(image.outside), flip = Isa::fill(image.flip);
+    const Vector added = Isa::broadcast(image.finish->added);
+    for (int64_t col = 0; col < image.cols; col += lanes) {
+        const int64_t first_col = image.first_col + col * Stride;
+        const auto inside = Isa::bytes_between(-first_col, image.x_cols - first_col);
+        const int count = image.cols - col < lanes ? int(image.cols - col) : lanes;
+        for (int64_t row = 0; row < image.rows; row += rows) {
+            Vector sums[rows][1];
+            unroll<rows>([&](auto r) { sums[r.value][0] = added; });
+            int64_t x_row = image.first_row + row * Stride;
+            const uint8_t* x = image.x + x_row * image.x_row_stride + first_col;
+            unroll<met>([&](auto m) {
+                const bool is_inside = uint64_t(x_row++) < uint64_t(image.x_rows);
+                const Vector loaded = Isa::load_bytes(x, is_inside ? inside : 0, outside);
+                x += image.x_row_stride;
+                const Vector neighbours =
+                    Isa::near_bytes(Isa::near_words(Isa::flipped(loaded, flip), near.words), near.bytes);
+                unroll<rows>([&](auto r) {
+                    constexpr int kernel_row = decltype(m)::value - decltype(r)::value * Stride;
+                    if constexpr (kernel_row >= 0 && kernel_row < size) {
+                        sums[r.value][0] = Isa::fma(weights[kernel_row], neighbours, sums[r.value][0]);
+                    }
+                });
+            });
+            unroll<rows>([&](auto r) {
+                if (row + r.value >= image.rows) return;
+                store_sums<Isa>(image, (row + r.value) * image.y_row_stride + col, sums[r.value], count);
+            });
+        }
+    }
+}
+
+/// Any other kernel: two rows of sums at a time, of one vector each. Of every row that they meet,
 /// their words are brought together in registers.
 template <typename Isa>
 void convolve_narrow_bytes(const ByteImageConvolution& image) {
@@ -114,15 +173,9 @@ void convolve_narrow_bytes(const ByteImageConvolution& image) {
     const int words = byte_image_words(image.size);
     const int64_t stride = image.stride, met = image.size + stride;
 
-    // Each quarter of a vector gets the four words from its first lane's pixel on; then each lane the bytes of its own.
-    uint32_t quarters[lanes], lane[lanes];
-    for (int i = 0; i < lanes; ++i) {
-        quarters[i] = uint32_t(i / 4 * image.stride + i % 4);
-        lane[i] = 0x03020100u + 0x01010101u * uint32_t(i % 4 * image.stride);
-    }
     const uint32_t next_word = 0x04040404u;
-    const Vector near = Isa::load(quarters), first = Isa::load(lane);
-    const Vector second = Isa::add(first, Isa::broadcast(&next_word));
+    const NearBytes<Isa> near(image.stride);
+    const Vector second = Isa::add(near.bytes, Isa::broadcast(&next_word));
     const Vector outside = Isa::fill(image.outside), flip = Isa::fill(image.flip);
     for (int64_t col = 0; col < image.cols; col += lanes) {
         const int64_t first_col = image.first_col + col * stride;
@@ -138,13 +191,13 @@ void convolve_narrow_bytes(const ByteImageConvolution& image) {
             for (int64_t m = 0; m < met; ++m, ++x_row, x += image.x_row_stride) {
                 const bool is_inside = uint64_t(x_row) < uint64_t(image.x_rows);
                 const Vector loaded = Isa::load_bytes(x, is_inside ? inside : 0, outside);
-                const Vector pixels = Isa::near_words(Isa::flipped(loaded, flip), near);
+                const Vector pixels = Isa::near_words(Isa::flipped(loaded, flip), near.words);
                 const auto multiply = [&](Vector places) __attribute__((always_inline)) {
                     const Vector neighbours = Isa::near_bytes(pixels, places);
                     sums[0][0] = Isa::fma(Isa::broadcast(weights++), neighbours, sums[0][0]);
                     sums[1][0] = Isa::fma(Isa::broadcast(later++), neighbours, sums[1][0]);
                 };
-                multiply(first);
+                multiply(near.bytes);
                 if (words > 1) multiply(second);
             }
             store_sums<Isa>(image, row * image.y_row_stride + col, sums[0], count);
@@ -156,7 +209,10 @@ void convolve_narrow_bytes(const ByteImageConvolution& image) {
 template <typename Isa>
 void convolve_bytes(const ByteImageConvolution& image) {
     const bool wide = image.cols > 2 * Isa::lanes;
-    if (wide && image.size == 3 && image.stride == 1) return convolve_wide_bytes<Isa>(image);
+    if (image.size == 3 && image.stride == 1) {
+        return wide ? convolve_wide_bytes<Isa>(image) : convolve_small_bytes<Isa, 1>(image);
+    }
+    if (image.size == 3 && image.stride == 2) return convolve_small_bytes<Isa, 2>(image);
     convolve_narrow_bytes<Isa>(image);
 }
 
