@@ -13,7 +13,7 @@ INTRODUCTION = """\
 # Results
 
 Written by `python benchmarks/run.py`. Each implementation ran in a process of its own; in every round all of them timed
-the same problem in turn while the others slept. Times are medians over {rounds} rounds, in microseconds.
+the same problem in turn while the others were stopped. Times are medians over {rounds} rounds, in microseconds.
 
 - **flatconv** and **torch** (NHWC: with channels last) are plain functions that get their weights in every call.
   **packed** (`flatconv.pack`), **ORT** (ONNX Runtime) and **OpenVINO** had them before, and write into memory that is
