@@ -118,20 +118,19 @@ def test_demo_tells_first_that_it_cannot_write(tmp_path, capsys, output, problem
     assert not list(tmp_path.iterdir())
 
 
-def test_a_wrong_isa_in_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("FLATCONV_ISA", "mmx")
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("FLATCONV_ISA", "mmx", '"mmx"; usable: '),
+        ("FLATCONV_NUM_THREADS", "many", 'FLATCONV_NUM_THREADS must be a positive integer, got "many"'),
+    ],
+)
+def test_a_wrong_value_in_the_environment(monkeypatch, tmp_path, variable, value, complaint):
+    monkeypatch.setenv(variable, value)
     outcome = run_module("info", cwd=tmp_path)
     assert outcome.returncode == 2
     assert "Traceback" not in outcome.stderr
-    assert '"mmx"; usable: ' in outcome.stderr
-
-
-def test_a_wrong_number_of_threads_in_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("FLATCONV_NUM_THREADS", "many")
-    outcome = run_module("info", cwd=tmp_path)
-    assert outcome.returncode == 2
-    assert "Traceback" not in outcome.stderr
-    assert 'FLATCONV_NUM_THREADS must be a positive integer, got "many"' in outcome.stderr
+    assert complaint in outcome.stderr
 
 
 def test_info(capsys):
