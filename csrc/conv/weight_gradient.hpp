@@ -1,4 +1,4 @@
-// The gradient of a convolution's weights; asked for by conv/operation.cpp.
+// The gradient of a convolution's weights; asked for by conv/call.cpp.
 //
 // The gradient of weight (o, c, k) is the sum, over all images and output positions, of dy at (o, position) times what
 // the kernel element k meets there in channel c: a product of two matrices, dy · regions, whose depth is the positions

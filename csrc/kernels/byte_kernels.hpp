@@ -69,7 +69,7 @@ void interleave(const ByteInterleave& b) {
     switch (b.channels) {
         case 1: return interleave_channels<Group, 1>(b);
         case 2: return interleave_channels<Group, 2>(b);
-        case 3: return interleave_channels < Group, Group<3 ? 2 : 3>(b);
+        case 3: return interleave_channels<Group, (Group < 3 ? Group : 3)>(b);
         default: return interleave_channels<Group, Group>(b);
     }
 }

@@ -1,5 +1,5 @@
-// The activations that bend, written once: activate.hpp computes them on vectors, conv/definition.hpp on one number at
-// a time, and both get the same bits, because every step is an operation that IEEE 754 defines.
+// The activations that bend, written once: bend.hpp computes them on vectors, conv/definition.hpp on one number at a
+// time, and both get the same bits, because every step is an operation that IEEE 754 defines.
 //
 // Of `Isa` (kernels.hpp) they use arithmetic, comparisons, and `raise`. docs/numerics.md has the formulas, where they
 // come from, and how far from the truth they are.

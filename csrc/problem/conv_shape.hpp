@@ -56,6 +56,7 @@ Status make_shape(const ConvProblem& problem, ConvShape& shape);
 /// The same with the stride as it was given, also where there is but one output and no step is taken: which kernel
 /// elements may reach a pixel depends on it.
 Status make_adjoint_shape(const ConvProblem& problem, ConvShape& shape);
+
 /// The same for a layer whose batch and input are not known yet: everything else is checked.
 Status make_layer_shape(const ConvProblem& problem, ConvShape& shape);
 

@@ -151,8 +151,7 @@ typedef struct flatconv_problem {
     int64_t pad_before[FLATCONV_MAX_SPATIAL_RANK];
     int64_t pad_after[FLATCONV_MAX_SPATIAL_RANK];
     flatconv_activation activation;
-    int32_t
-        transposed; /* not 0: the transposed convolution, with weight (in_channels, out_channels / groups, kernel...) */
+    int32_t transposed; /* not 0: the transpose; weight is then (in_channels, out_channels / groups, kernel...) */
     int64_t output_padding[FLATCONV_MAX_SPATIAL_RANK]; /* of transposed problems */
 } flatconv_problem;
 
