@@ -75,10 +75,12 @@ const KernelSet* find_kernel_set(const char* name) noexcept {
 }
 
 const KernelSet* current_kernel_set() noexcept {
-    if (const KernelSet* set = chosen.load(std::memory_order_acquire)) return set;
+    const KernelSet* known = chosen.load(std::memory_order_acquire);
+    if (known) return known;
     const char* name = std::getenv("FLATCONV_ISA");
-    const KernelSet* set = find_kernel_set(name && *name ? name : "auto");
-    if (set) chosen.store(set, std::memory_order_release);
+    const KernelSet* const set = find_kernel_set(name && *name ? name : "auto");
+    // What another thread has chosen meanwhile stands.
+    if (set && !chosen.compare_exchange_strong(known, set, std::memory_order_acq_rel)) return known;
     return set;
 }
 
