@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m flatconv", description="Convolution, flattened into one matrix product."
     )
     parser.add_argument("--version", action="version", version=flatconv.__version__)
-    parser.add_argument("--includedir", action="store_true", help="print the directory of the C++ header")
+    parser.add_argument("--includedir", action="store_true", help="print the directory of the headers")
     parser.add_argument("--cmakedir", action="store_true", help="print the directory of the CMake package")
     commands = parser.add_subparsers(dest="command", metavar="command")
     demo = commands.add_parser("demo", help="the idea in one example, then a filter bank over real photographs")

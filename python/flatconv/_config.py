@@ -97,7 +97,7 @@ def show_config() -> dict[str, Any]:
 
 
 def get_include() -> str:
-    """The directory of the C++ header, for the compiler's ``-I``.
+    """The directory of the C++ and C headers, for the compiler's ``-I``.
 
     Returns
     -------

@@ -87,8 +87,8 @@ def conv_transpose2d(
         Where to write the result, as in `conv2d`.
     threads : int, optional
         At most so many threads; by default `get_num_threads()`. The result does not depend on it.
-    algorithm : {"auto", "reference", "im2col", "implicit"}, default "auto"
-        How to compute; every algorithm gives the same bits. ``"reference"`` is a plain loop, slow, for comparison.
+    algorithm : {"auto", "reference", "im2col", "implicit", "channels", "direct"}, default "auto"
+        How to compute, as in `conv2d`; every algorithm gives the same bits.
     workspace_limit : int, optional
         The most memory to use beside inputs and output, in bytes.
 

@@ -280,7 +280,7 @@ def conv2d_bias(grad_output: ArrayLike, *, channels_last: bool = False, threads:
     Raises
     ------
     ValueError
-        For a bad value or shape. `out` is untouched.
+        For a bad value or shape.
     TypeError
         For a bad type.
     OverflowError, MemoryError
