@@ -2,9 +2,13 @@
 
 import doctest
 import inspect
+import re
+from pathlib import Path
 
 import flatconv
 import pytest
+
+README = Path(__file__).resolve().parents[1] / "README.md"
 
 PUBLIC = {name: getattr(flatconv, name) for name in flatconv.__all__}
 PUBLIC |= {f"grad.{name}": getattr(flatconv.grad, name) for name in flatconv.grad.__all__}
@@ -64,3 +68,12 @@ def test_all_is_what_is_public():
     for module in (flatconv, flatconv.grad):
         assert sorted(module.__all__) == module.__all__
         assert {name for name in vars(module) if not name.startswith("_")} <= set(module.__all__)
+
+
+def test_the_readme_examples_run(capsys):
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    numbers = [float(number) for number in capsys.readouterr().out.replace("[", " ").replace("]", " ").split()]
+    assert numbers == 2 * [12, 12, 17, 10, 17, 19, 9, 6, 14]
+    assert names["y"].shape == (8, 128, 28, 28)
