@@ -232,6 +232,9 @@ LIKELY_FIXES = {
         ["x.transpose(0, 3, 1, 2)", "weight.transpose(3, 2, 0, 1)"],
     ),
     "depthwise": ((1, 32, 20, 20), (32, 1, 3, 3), 1, ["groups=32"]),
+    "no groups": ((1, 4, 20, 8), (6, 4, 3, 3), 2, ["Leave out groups", "all 4 channels"]),
+    # (out, kh, kw, in) would fit, with a kernel of 4×3.
+    "as many channels as kernel columns": ((1, 3, 20, 20), (6, 4, 3, 3), 1, ["(6, 4, 3, 3) means (out, in / groups"]),
     # (kh, kw, in, out) and others would fit, but for a kernel without width or a layer without channels.
     "no channels": ((1, 3, 20, 20), (4, 0, 3, 3), 1, ["weight.shape = (4, 0, 3, 3) means (out, in / groups, kh, kw)"]),
     "no width": ((1, 3, 20, 20), (3, 0, 3, 4), 1, ["(3, 0, 3, 4) means (out, in / groups, kh, kw)"]),

@@ -45,7 +45,8 @@ def check_ranks(
         return
     if len(weight) == rank + 2 and rank < len(x) <= rank + 2:
         return
-    plain = f", or plain ({', '.join(_LETTERS[-rank:])}) with a weight of {rank} dimensions" if plain_too else ""
+    dimensions = f"{rank} dimension{'s' * (rank > 1)}"
+    plain = f", or plain ({', '.join(_LETTERS[-rank:])}) with a weight of {dimensions}" if plain_too else ""
     message = f"{name} = {x} and weight.shape = {weight} do not go together: x is {layouts(rank, weight_axes)}{plain}."
     if len(weight) == rank and len(x) == rank:
         message += " For one channel, pass x[None] and weight[None, None]."
@@ -126,7 +127,8 @@ def check_transposed_bias(rank: int, bias: Shape, weight: Shape, groups: int) ->
 def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str, channels_last: bool) -> str:
     """What the caller probably meant: another order of axes, or another number of groups.
 
-    Of several readings that would fit, the one with the smallest kernel is the likeliest.
+    Of several readings that would fit, the one with the smallest kernel is the likeliest. Nobody takes a square kernel
+    for channels and finds another one, that is not square, among what is left.
     """
     spatial, kernel = ", ".join(_LETTERS[-rank:]), ", ".join(_KERNEL_AXES[-rank:])
     batch = len(x) - rank - 1
@@ -151,6 +153,7 @@ def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str, chan
     more_groups = channels // each if each else 0
     regroup = f"Use groups={more_groups}, if every group of {each} channels has kernels of its own."
     readings = [  # the axes, the channels of x, the groups, and what to do if they fit
+        (as_it_is, channels, 1, f"Leave out groups: weight has kernels for all {channels} channels."),
         (hwio, channels, groups, move_hwio),
         (ohwi, channels, groups, move_weight(f"out, {kernel}, in", ohwi)),
         (as_it_is, moved, groups, move_x),
@@ -162,7 +165,8 @@ def _likely_fix(rank: int, x: Shape, weight: Shape, groups: int, name: str, chan
     for axes, x_channels, parts, advice in readings:
         outputs, inputs, *sizes = (weight[axis] for axis in axes)
         positive = min(outputs, inputs, parts, *sizes) > 0
-        if positive and inputs * parts == x_channels and outputs % parts == 0:
+        square = len(set(sizes)) == 1 or len(set(weight[2:])) > 1
+        if positive and square and inputs * parts == x_channels and outputs % parts == 0:
             fitting.append((math.prod(sizes), advice))
     if not fitting:
         return f"weight.shape = {weight} means (out, in / groups, {kernel})."
