@@ -11,7 +11,7 @@ BAD_VALUES_OF_RANK = {
         "stride 0": ({"stride": (0,)}, ["stride", "width", "0"]),
         "stride of 2 items": ({"stride": (1, 1)}, ["stride", "(1, 1)", "1 items (width)"]),
         "padding -1 after": ({"padding": ((0, -1),)}, ["padding", "width", "-1"]),
-        "a pair for padding": ({"padding": (1, 2)}, ["padding", "(1, 2)"]),
+        "a pair for padding": ({"padding": (1, 2)}, ["padding", "(1, 2)", "a tuple of one pair"]),
         "kernel of width 0": ({"weight": ones(6, 4, 0)}, ["kernel", "width", "0"]),
         "width 0 unpadded": ({"x": ones(2, 4, 0)}, ["does not fit", "output width", "0"]),
         "2 < 3 with stride 2": (

@@ -88,7 +88,9 @@ def amounts(value: Any, rank: int) -> str | tuple[tuple[int, int], ...]:
         number = _fitting("padding", number)
         return ((number, number),) * rank
     pairs = []
-    for i, item in enumerate(_sequence("padding", value, rank)):
+    both_sides = rank == 1 and len(items_of(value) or ()) == 2
+    advice = "; for the padding before and after, pass a tuple of one pair" if both_sides else ""
+    for i, item in enumerate(_sequence("padding", value, rank, advice)):
         name = f"padding[{i}]"
         number = _index(item)
         if number is not None:
@@ -151,8 +153,8 @@ def activation_of(value: Any) -> tuple[Any, ...] | None:
         choice("activation", name, names, "None")
     expected = ACTIVATIONS[name]
     if len(parameters) != len(expected):
-        signature = ", ".join((f'"{name}"', *expected))
-        raise ValueError(f"activation must be ({signature}), got {value!r}")
+        signature = f'("{name}", {", ".join(expected)})' if expected else f'"{name}"'
+        raise ValueError(f"activation must be {signature}, got {value!r}")
     numbers = []
     for parameter, number in zip(expected, parameters, strict=True):
         if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)):
@@ -229,12 +231,12 @@ def _fitting(name: str, number: int) -> int:
     return number
 
 
-def _sequence(name: str, value: Any, rank: int) -> tuple[Any, ...]:
-    """The items of an argument that has one for each spatial axis."""
+def _sequence(name: str, value: Any, rank: int, advice: str = "") -> tuple[Any, ...]:
+    """The items of an argument that has one for each spatial axis; `advice` is for another number of them."""
     items = items_of(value)
     if items is None:
         raise TypeError(f"{name} must be an integer or a tuple of {rank}, got {value!r}")
     if len(items) != rank:
         axes = ", ".join(AXIS_NAMES[-rank:])
-        raise ValueError(f"{name} must be an integer or have {rank} items ({axes}), got {value!r}")
+        raise ValueError(f"{name} must be an integer or have {rank} items ({axes}), got {value!r}{advice}")
     return items
