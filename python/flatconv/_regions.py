@@ -346,6 +346,9 @@ def _geometry(
     threads: Any,
 ) -> _Geometry:
     rank = len(kernel)
+    for axis, size in zip(AXIS_NAMES[-rank:], kernel, strict=True):
+        if size < 1:
+            raise ValueError(f"kernel_size must be at least 1 along the {axis}, got {size}")
     return (
         kernel,
         per_axis("stride", stride, rank),
