@@ -109,10 +109,10 @@ def conv2d(
 
     The cost is 2 * N * C_out * H_out * W_out * C / groups * kh * kw operations. The workspace is about a mebibyte for
     each thread, whatever the size of the image; for very large kernels it is more, in proportion to their extent,
-    because it holds the padded rows that a kernel covers. Weights whose output channels are contiguous, as in a plain
-    array, are read where they lie; any others are packed, into a copy of all of them. The product with the region
-    matrix goes back to K. Chellapilla, S. Puri and P. Simard, "High performance convolutional neural networks for
-    document processing" (2006), section 2.
+    because it holds the padded rows that a kernel covers. Weights in the order of a plain array are read where they
+    lie; or packed, into a copy of up to 64 MiB, where vectors of output channels are quicker, as with small images;
+    others are packed, into a copy of all of them. The product with the region matrix goes back to K. Chellapilla,
+    S. Puri and P. Simard, "High performance convolutional neural networks for document processing" (2006), section 2.
 
     Examples
     --------

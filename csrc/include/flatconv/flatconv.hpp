@@ -295,7 +295,7 @@ enum class Operation { conv, input_gradient, weight_gradient, conv_integer, qlin
 
 /// The most memory that an operation works in, in bytes, for all threads together, when arrays are dense, aligned, and
 /// of the problem's type, or as `inputs`, which may point nowhere, has those that are read. (Weights in another order
-/// are copied, those of a transposed convolution always, and so are images for 1×1 kernels.)
+/// are copied, those of a transposed convolution always; images in another order, band by band.)
 FLATCONV_API Status workspace_bytes(const ConvProblem& problem, std::size_t& bytes, const Options& options = {},
                                     Operation operation = Operation::conv, const Inputs& inputs = {}) noexcept;
 
