@@ -30,9 +30,13 @@ py::array make_array(const py::dtype& dtype, const std::vector<py::ssize_t>& sha
         if (__builtin_mul_overflow(bytes, size, &bytes) || bytes > PY_SSIZE_T_MAX - line) return {dtype, shape};
     }
     if (bytes < large) return {dtype, shape};
-    const py::array_t<std::uint8_t> memory(bytes + line - 1);
-    const auto misplaced = py::ssize_t(reinterpret_cast<std::uintptr_t>(memory.data()) % line);
-    return {dtype, shape, memory.data((line - misplaced) % line), memory};
+    try {
+        const py::array_t<std::uint8_t> memory(bytes + line - 1);
+        const auto misplaced = py::ssize_t(reinterpret_cast<std::uintptr_t>(memory.data()) % line);
+        return {dtype, shape, memory.data((line - misplaced) % line), memory};
+    } catch (const py::error_already_set&) {
+        return {dtype, shape};  // fails too, and names the shape
+    }
 }
 
 }  // namespace
