@@ -310,6 +310,7 @@ VALID = {
         (ValueError, r"\(out, in, kh, kw\)\. For one channel", {"x": ones(8, 8), "weight": ones(3, 3)}),
         (ValueError, "x_zero_point must be a number of uint8, from 0 to 255, got -1", {"x_zero_point": -1}),
         (ValueError, "weight_zero_point must be a number of uint8, from 0 to 255, got 256", {"weight_zero_point": 256}),
+        (ValueError, r"weight_zero_point\[2\] must be .* got 256", {"weight_zero_point": [0, 1, 256, 0, 0, 0]}),
         (ValueError, r"weight_zero_point must be one number or have shape \(6,\)", {"weight_zero_point": [1, 2]}),
         (TypeError, "x_zero_point must be integers, got float64", {"x_zero_point": 0.5}),
         (ValueError, "x_zero_point must be one number", {"x_zero_point": [1, 2]}),

@@ -23,11 +23,16 @@ Status check_type(const char* name, ByteType type) {
     return invalid(std::string(name) + " is not one of ByteType: " + std::to_string(int(type)));
 }
 
-Status check_zero_point(const char* name, ByteType type, std::int32_t value) {
-    const int least = type == ByteType::int8 ? -128 : 0;
-    if (value >= least && value <= least + 255) return {};
-    return invalid(std::string(name) + " must be a number of " + (type == ByteType::int8 ? "int8" : "uint8") +
-                   ", from " + std::to_string(least) + " to " + std::to_string(least + 255) + ", got " +
+int least_of(ByteType type) { return type == ByteType::int8 ? -128 : 0; }
+
+bool is_zero_point(ByteType type, std::int32_t value) {
+    return value >= least_of(type) && value <= least_of(type) + 255;
+}
+
+Status check_zero_point(const std::string& name, ByteType type, std::int32_t value) {
+    if (is_zero_point(type, value)) return {};
+    return invalid(name + " must be a number of " + (type == ByteType::int8 ? "int8" : "uint8") + ", from " +
+                   std::to_string(least_of(type)) + " to " + std::to_string(least_of(type) + 255) + ", got " +
                    std::to_string(value));
 }
 
@@ -40,8 +45,9 @@ Status check_scale(const std::string& name, float value) {
     return invalid(name + " must be a positive number, got " + text);
 }
 
-std::string element_of(const char* name, std::int64_t index) {
-    return std::string(name) + "[" + std::to_string(index) + "]";
+/// An element of an array; where all channels have the same one, that itself.
+std::string element_of(const char* name, const ConstArray& array, std::int64_t index) {
+    return array.byte_strides[0] == 0 ? name : std::string(name) + "[" + std::to_string(index) + "]";
 }
 
 Status check_problem(const ConvProblem& problem) {
@@ -58,7 +64,8 @@ Status check_inputs(const ByteInputs& inputs, std::int64_t rows) {
     const ConstArray& zeros = inputs.weight_zero_points;
     for (std::int64_t row = 0; zeros.data && row < rows; ++row) {
         const auto value = load<std::int32_t>(zeros.data, row * zeros.byte_strides[0]);
-        if (Status status = check_zero_point("weight_zero_point", inputs.weight_type, value); !status) return status;
+        if (is_zero_point(inputs.weight_type, value)) continue;
+        return check_zero_point(element_of("weight_zero_point", zeros, row), inputs.weight_type, value);
     }
     return {};
 }
@@ -72,7 +79,7 @@ Status check_requantization(const ByteCall& call, std::int64_t rows) {
     for (std::int64_t row = 0; row < rows; ++row) {
         if (given.weight_scales.data) {
             const auto value = load<float>(given.weight_scales.data, row * given.weight_scales.byte_strides[0]);
-            if (!is_scale(value)) return check_scale(element_of("weight_scale", row), value);
+            if (!is_scale(value)) return check_scale(element_of("weight_scale", given.weight_scales, row), value);
         }
         if (!std::isfinite(call.scale(row))) {
             return invalid("x_scale * weight_scale / y_scale overflows in output channel " + std::to_string(row));

@@ -186,7 +186,7 @@ TEST_CASE("a convolution of bytes refuses what it does not do") {
     inputs.x_zero_point = 256;
     refuses(call.problem, inputs, {}, "x_zero_point must be a number of uint8, from 0 to 255, got 256");
     inputs = call.inputs, inputs.weight_type = ByteType::uint8;
-    refuses(call.problem, inputs, {}, "weight_zero_point must be a number of uint8, from 0 to 255, got -128");
+    refuses(call.problem, inputs, {}, "weight_zero_point[1] must be a number of uint8, from 0 to 255, got -128");
     inputs = call.inputs, inputs.x_type = ByteType(2);
     refuses(call.problem, inputs, {}, "x_type is not one of ByteType: 2");
     inputs = call.inputs, inputs.x = ConstArray();
