@@ -212,6 +212,8 @@ def assert_weight_gradients_are_the_references(rng, dtype, x_shape, size, geomet
         ((2, 3, 8), 3, (1,), {"stride": 3}),
         ((1, 17, 5000), 17, (7,), {"padding": ((6, 0),)}),  # boxes within a row
         ((2, 4, 3, 9, 8), 4, (2, 3, 3), {"padding": 1, "stride": (1, 2, 1)}),
+        ((1, 17, 70, 56), 17, (3, 3), {}),  # rows of bands that are those of the image, one after the other
+        ((2, 16, 90, 70), 32, (4, 1), {"padding": (3, 0), "stride": (2, 1)}),
         ((1, 17, 70, 56), 17, (3, 3), {"padding": 9}),  # boxes that keep rows of those above, or meet padding alone
         ((2, 16, 90, 70), 16, (5, 3), {"padding": (2, 1), "stride": (2, 1)}),
         ((1, 18, 60, 40), 18, (3, 2), {"padding": (0, 1), "stride": (2, 1), "dilation": (3, 1)}),

@@ -156,15 +156,19 @@ class VectorBand {
         spread.channels_step = alone && strides_[1] == bytes ? 1 : 0;
         spread.to = band;
         const std::ptrdiff_t* targets = memory_.targets;
+        const std::int64_t band_cols = plan_.layout.position_at(0, 1, 0);
         for (std::int64_t b = 0; b < block_count_; ++b) {
-            const ImageBlock& whole = memory_.blocks[b];
-            const std::int64_t first_row = whole.to / plan_.layout.position_at(0, 1, 0);
-            const std::int64_t begin = std::clamp<std::int64_t>(known - first_row, 0, whole.rows);
-            ImageBlock block = whole;
+            ImageBlock block = memory_.blocks[b];
+            // What the layout has joined to one row is rows again, of which some may be known.
+            if (block.cols > band_cols) {
+                block.rows = block.cols / band_cols;
+                block.cols = band_cols;
+            }
+            const std::int64_t begin = std::clamp<std::int64_t>(known - block.to / band_cols, 0, block.rows);
+            spread.targets = targets + begin * block.cols;
+            targets += block.rows * block.cols;
             block.rows -= begin;
-            block.from += std::ptrdiff_t(begin * whole.from_stride);
-            spread.targets = targets + begin * whole.cols;
-            targets += whole.rows * whole.cols;
+            block.from += std::ptrdiff_t(begin * block.from_stride);
             if (block.rows == 0) continue;
             // Rows that follow each other in the image are one row.
             if (block.from_stride == block.cols * block.from_step) block.cols *= std::exchange(block.rows, 1);
