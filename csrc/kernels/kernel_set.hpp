@@ -207,7 +207,7 @@ struct Kernels {
     void (*convolve)(const DirectTile<T>&);
 
     void (*convolve_image)(const ImageConvolution<T>&);   // or null
-    bool keeps_small_images;                              // it does
+    bool keeps_small_images;                              // it keeps those of is_small_image in registers
     void (*transpose_image)(const ImageConvolution<T>&);  // or null; x and y are those of the transpose
 
     void (*spread_pixels)(const PixelSpread<T>&);
