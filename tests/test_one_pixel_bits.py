@@ -96,7 +96,7 @@ def test_without_depth():
 
 @pytest.mark.parametrize(
     ("channels", "depth", "batch", "words"),
-    [(40, 50, 1, "of a single pixel, weights read from panels"), (40, 50, 8, "1 bands of 8 pixels")],
+    [(40, 50, 1, "of a single pixel, weights read from panels"), (40, 50, 8, "1 band of 8 pixels")],
 )
 def test_the_explanation_says_so(channels, depth, batch, words):
     layer = pack(np.ones((channels, depth, 1, 1), np.float32))

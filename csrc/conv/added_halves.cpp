@@ -22,7 +22,6 @@ class AddedHalvesPlan final : public ConvPlan {
 
     double cycles() const override { return sums_->cycles(); }
     std::size_t workspace_bytes() const override { return sums_->workspace_bytes(); }
-    std::string describe() const override { return sums_->describe() + ", then a residual of halves added"; }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
         ConvArrays bare = arrays;

@@ -96,8 +96,9 @@ class ConvPlan {
 
     virtual std::size_t workspace_bytes() const = 0;
 
-    /// What was decided, in words: "lanes across channels, tiles of 14 × 32, …".
-    virtual std::string describe() const = 0;
+    /// What was decided, in words: "lanes across channels, tiles of 14 × 32, …". Asked of layers' plans alone; others
+    /// need not know.
+    virtual std::string describe() const { return {}; }
 
     /// Computes y. `workspace` has `workspace_bytes()` and starts on a cache line; nothing else is allocated.
     virtual void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const = 0;

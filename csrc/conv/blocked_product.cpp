@@ -22,6 +22,7 @@
 #include "conv/pixel_product.hpp"
 #include "conv/transposed.hpp"
 #include "conv/transposed_product.hpp"
+#include "problem/messages.hpp"
 
 namespace flatconv {
 
@@ -116,7 +117,7 @@ struct Directly {
 
     static std::string describe(const Blocking& blocking) {
         return "lanes across pixels, tiles of whole rows from padded bands, " +
-               std::to_string(blocking.groups_per_task) + " groups at a time";
+               counted(blocking.groups_per_task, "group") + " at a time";
     }
 };
 
@@ -129,7 +130,7 @@ struct FromImage {
 
     static std::string describe(const Blocking& blocking) {
         return "lanes across pixels, strips of whole columns read from the image, " +
-               std::to_string(blocking.groups_per_task) + " groups at a time";
+               counted(blocking.groups_per_task, "group") + " at a time";
     }
 };
 
@@ -143,8 +144,8 @@ struct AcrossChannelsTransposed {
     }
 
     static std::string describe(const Blocking& blocking) {
-        return std::to_string(blocking.phases.size()) + (blocking.phases.size() == 1 ? " phase" : " phases together") +
-               ", with lanes across channels";
+        const auto phases = std::int64_t(blocking.phases.size());
+        return counted(phases, "phase") + (phases == 1 ? "" : " together") + ", with lanes across channels";
     }
 };
 
@@ -156,8 +157,8 @@ struct Interleaved {
     static WeightOrder weight_order(const Blocking&) { return WeightOrder::none; }
 
     static std::string describe(const Blocking& blocking) {
-        return std::to_string(blocking.rows.size()) + (blocking.rows.size() == 1 ? " phase" : " phases interleaved") +
-               ", with lanes across pixels";
+        const auto phases = std::int64_t(blocking.rows.size());
+        return counted(phases, "phase") + (phases == 1 ? "" : " interleaved") + ", with lanes across pixels";
     }
 };
 
@@ -179,7 +180,7 @@ class BlockedPlan final : public ConvPlan {
 
     std::string describe() const override {
         const BandPlan& bands = blocking_.bands;
-        return Way<T>::describe(blocking_) + ", " + std::to_string(bands.tasks) + " bands of " +
+        return Way<T>::describe(blocking_) + ", " + counted(bands.tasks, "band") + " of " +
                std::to_string(bands.box[0] * bands.box[1] * bands.box[2]) + " pixels × " + std::to_string(bands.rows) +
                " channels";
     }

@@ -114,8 +114,6 @@ class BytePlan final : public ConvPlan {
 
     std::size_t workspace_bytes() const override { return workspaces_.bytes(); }
 
-    std::string describe() const override { return "words of bytes, lanes across pixels"; }
-
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
         Carver shared(workspace);
         const ByteOperands operands(request_, call_, shared);
@@ -151,7 +149,6 @@ class ByteImagePlan final : public ConvPlan {
 
     double cycles() const override { return blocking_.cycles(); }
     std::size_t workspace_bytes() const override { return 0; }
-    std::string describe() const override { return "words of bytes read from the image, lanes across pixels"; }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
         parallel::for_each_task(

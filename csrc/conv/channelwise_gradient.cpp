@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string>
 
 #include "base/checked.hpp"
 #include "conv/gradient_plan.hpp"
@@ -34,12 +33,6 @@ class ChannelwiseGradientPlan final : public GradientPlan<T> {
         Carver carver(nullptr);
         Memory(*this, carver);
         this->set_parts(ceil_div(channels_, channels_of_part_), carver);
-    }
-
-    std::string describe() const override {
-        return std::to_string(ceil_div(channels_, channels_of_part_)) + " parts of " +
-               std::to_string(std::min(channels_, channels_of_part_)) + " channels, each for itself, boxes of " +
-               std::to_string(box_[1]) + " × " + std::to_string(box_[2]) + " pixels";
     }
 
   private:

@@ -6,6 +6,7 @@
 #include "conv/algorithm.hpp"
 #include "conv/limited_plan.hpp"
 #include "conv/transposed.hpp"
+#include "problem/messages.hpp"
 
 namespace flatconv {
 
@@ -89,8 +90,7 @@ bool choose_within(PlanRequest request, Algorithm wanted, WorkspaceLimit& limit,
 namespace {
 
 std::string head_line(const PlanRequest& request) {
-    return "isa " + std::string(request.kernels->name) + ", " + std::to_string(request.participants) +
-           (request.participants == 1 ? " thread\n" : " threads\n");
+    return "isa " + std::string(request.kernels->name) + ", " + counted(request.participants, "thread") + "\n";
 }
 
 std::string in_words(const ConvPlan& plan) {
@@ -132,13 +132,14 @@ Status explain_transposed(const PlanRequest& request, Algorithm wanted, std::siz
     if (Status status = plan_transposed(request, wanted, workspace_limit, taken); !status) return status;
     std::string others;
     const char* name = "the cheapest";
+    const std::string way = taken->describe();
     for (const auto& [algorithm, candidacy] : candidates) {
-        if (wanted == algorithm.id) {
+        std::unique_ptr<ConvPlan> plan;
+        const bool fits = bool(plan_transposed(request, algorithm.id, workspace_limit, plan));
+        if (wanted == algorithm.id || (wanted == Algorithm::automatic && fits && plan->describe() == way)) {
             name = algorithm.name;
             continue;
         }
-        std::unique_ptr<ConvPlan> plan;
-        const bool fits = bool(plan_transposed(request, algorithm.id, workspace_limit, plan));
         others += "  not " + std::string(algorithm.name) + " throughout: " +
                   (!fits                              ? "does not fit workspace_limit"
                    : wanted != Algorithm::automatic   ? in_words(*plan) + "; another is named"

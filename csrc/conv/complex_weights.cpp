@@ -36,7 +36,6 @@ class ComplexPlan : public ConvPlan {
 
     double cycles() const override { return plan_->cycles(); }
     std::size_t workspace_bytes() const override { return own_bytes_ + plan_->workspace_bytes(); }
-    std::string describe() const override { return "complex as real: " + plan_->describe(); }
 
   protected:
     /// body(row) for every row of the complex weights, shared out.

@@ -6,7 +6,6 @@
 #include "conv/padded_gradient.hpp"
 
 #include <algorithm>
-#include <string>
 
 #include "base/checked.hpp"
 #include "conv/gradient_parts.hpp"
@@ -54,11 +53,6 @@ class PaddedGradientPlan final : public GradientPlan<T> {
         Carver carver(nullptr);
         carve(carver);
         this->set_parts(parts_.count(), carver);
-    }
-
-    std::string describe() const override {
-        return std::to_string(parts_.count()) + " parts of " + std::to_string(parts_.rows) + " padded channels × " +
-               std::to_string(parts_.cols) + " output channels";
     }
 
   private:

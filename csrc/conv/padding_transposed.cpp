@@ -135,10 +135,6 @@ class RepeatedPaddingPlan final : public ConvPlan {
     double cycles() const override { return cycles_; }
     std::size_t workspace_bytes() const override { return sum_bytes_ + part_bytes_; }
 
-    std::string describe() const override {
-        return "the image, then " + std::to_string(pieces_.size()) + " pieces of padding";
-    }
-
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
         image_->run(arrays, runtime, workspace + sum_bytes_);
         for (std::int64_t image = 0; image < shape_.batch; ++image) {

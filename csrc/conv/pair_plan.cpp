@@ -7,6 +7,7 @@
 #include "conv/operands.hpp"
 #include "conv/pixel_product.hpp"
 #include "im2col/pair_padding.hpp"
+#include "problem/messages.hpp"
 
 namespace flatconv {
 
@@ -71,7 +72,7 @@ class PairPlan final : public ConvPlan {
     std::string describe() const override {
         const BandPlan& bands = blocking_.bands;
         return "lanes across pixels, pairs of bfloat16 in tiles of " + std::to_string(blocking_.kernels.tile_rows) +
-               " × " + std::to_string(blocking_.kernels.tile_cols) + ", " + std::to_string(bands.tasks) + " bands of " +
+               " × " + std::to_string(blocking_.kernels.tile_cols) + ", " + counted(bands.tasks, "band") + " of " +
                std::to_string(bands.box[0] * bands.box[1] * bands.box[2]) + " pixels × " + std::to_string(bands.rows) +
                " channels";
     }

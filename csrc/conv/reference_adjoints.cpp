@@ -152,7 +152,6 @@ class DefinitionPlan final : public ConvPlan {
 
     double cycles() const override { return std::numeric_limits<double>::max(); }
     std::size_t workspace_bytes() const override { return 0; }
-    std::string describe() const override { return "plain loops over std::fma"; }
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte*) const override {
         with_number(request_.dtype, [&](auto number) { compute<decltype(number)>(arrays, runtime); });

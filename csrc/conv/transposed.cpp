@@ -13,6 +13,7 @@
 
 #include "conv/transposed_phases.hpp"
 #include "gemm/weights.hpp"
+#include "problem/messages.hpp"
 
 namespace flatconv {
 
@@ -73,7 +74,7 @@ class TransposedPlan final : public ConvPlan {
                 known->second += alike.phases;
             }
         }
-        std::string text = std::to_string(phases) + (phases == 1 ? " phase" : " phases");
+        std::string text = counted(phases, "phase");
         for (const auto& [way, count] : ways)
             text += (ways.size() == 1 ? ", each with " : "; " + std::to_string(count) + " with ") + way;
         return text;

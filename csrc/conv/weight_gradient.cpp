@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string>
 
 #include "base/checked.hpp"
 #include "conv/channelwise_gradient.hpp"
@@ -41,11 +40,6 @@ class WeightGradientPlan final : public GradientPlan<T> {
         Carver carver(nullptr);
         carve(carver);
         this->set_parts(parts_.count(), carver);
-    }
-
-    std::string describe() const override {
-        return std::to_string(parts_.count()) + " parts of " + std::to_string(parts_.rows) + " kernel elements × " +
-               std::to_string(parts_.cols) + " output channels";
     }
 
   private:

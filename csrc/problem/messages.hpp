@@ -1,4 +1,4 @@
-// The words that the messages of this room share.
+// The words that messages share.
 #ifndef FLATCONV_PROBLEM_MESSAGES_HPP
 #define FLATCONV_PROBLEM_MESSAGES_HPP
 
@@ -16,6 +16,11 @@ inline constexpr const char* axis_names[max_spatial_rank] = {"depth", "height", 
 [[gnu::cold]] inline Status overflow(std::string message) { return {StatusCode::size_overflow, std::move(message)}; }
 
 [[gnu::cold]] inline std::string text(std::int64_t value) { return std::to_string(value); }
+
+/// "1 band", "2 bands".
+[[gnu::cold]] inline std::string counted(std::int64_t count, const char* what) {
+    return text(count) + " " + what + (count == 1 ? "" : "s");
+}
 
 /// The sizes of a problem's own axes, "8 × 8".
 [[gnu::cold]] inline std::string by_axis(const Extent& sizes, int rank) {
