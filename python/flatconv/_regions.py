@@ -382,5 +382,5 @@ def _check_rank(name: str, shape: tuple[int, ...], rank: int) -> None:
     if not rank <= len(shape) <= rank + 2:
         raise ValueError(
             f"{name} = {shape} does not match a kernel_size of {rank} {'axis' if rank == 1 else 'axes'}: "
-            f"it must have {rank} dimensions, {rank + 1} with channels, or {rank + 2} with a batch"
+            f"it must have {rank} dimension{'s' * (rank > 1)}, {rank + 1} with channels, or {rank + 2} with a batch"
         )
