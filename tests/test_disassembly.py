@@ -59,6 +59,8 @@ def tiles_of(isa: str) -> set[tuple[str, str, int, int]]:
         most_rows = {vectors: [int(tile_rows)] * int(tile_vectors)}
         if name.endswith(("Float", "Double")):  # integers have no panels
             most_rows["PanelVectors"] = [int(rows) for rows in panel_rows.split(",")]
+            *narrower, widest = most_rows["PanelVectors"]
+            most_rows["FetchingPanelVectors"] = [0] * len(narrower) + [widest]
         for operand, most in most_rows.items():
             tiles |= {(name, operand, row, i) for i, rows in enumerate(most, 1) for row in range(1, rows + 1)}
     return tiles

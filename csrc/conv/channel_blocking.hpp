@@ -115,6 +115,14 @@ struct ChannelBlocking {
         return tile_depth(double(part.count()), double(shape.kernel[2]), vectors);
     }
 
+    /// Whether tiles fetch the pixels that are padded next: see PixelsAhead.
+    bool fetches_pixels() const {
+        const double x = double(shape.in_channels) * double(shape.input[0] * shape.input[1] * shape.input[2]);
+        const double y = double(shape.out_channels) * double(shape.pixels);
+        const double bytes = double(shape.batch * shape.groups) * (x + y) * double(sizeof(T));
+        return !in_place && !strays && shape.parts == 1 && x > 0 && bytes > 2 * double(second_level_cache);
+    }
+
     std::int64_t tasks() const { return bands.tasks; }
     double cycles() const {
         if (weights == WeightForm::packed) return bands.cycles;

@@ -6,6 +6,7 @@
 #include "conv/channel_blocking.hpp"
 #include "conv/output_band.hpp"
 #include "conv/padded_channels.hpp"
+#include "conv/pixels_ahead.hpp"
 
 namespace flatconv {
 
@@ -22,6 +23,7 @@ class ChannelTask {
           operands_(operands),
           workspace_(workspace),
           task_(shape_, blocking.bands, index),
+          ahead_(blocking, arrays, task_, index),
           band_box_(blocking.band_box(task_.box)),
           channel_(static_cast<const std::byte*>(arrays.x.data) + task_.image * arrays.x.byte_strides[0] +
                    shape_.channel_at(arrays.x.byte_strides[1], task_.group * shape_.in_channels, sizeof(T))),
@@ -45,6 +47,7 @@ class ChannelTask {
             if (!blocking_.in_place) padded.restart(depth, length, known);
             if (!known) place(padded, parts, depth, length);
             parts.select(depth, length);
+            pieces_ = ahead_.during(depth, length);
             for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
                 if (cancellation.poll()) return;
                 multiply_panel(parts, row, depth, length);
@@ -152,7 +155,8 @@ class ChannelTask {
                                             {step[0] * width, step[1] * width, step[2] * width},
                                             depth > 0,
                                             part.has_new_taps ? ahead : nullptr,
-                                            walk.runs});
+                                            walk.runs,
+                                            &pieces_});
         });
     }
 
@@ -186,6 +190,8 @@ class ChannelTask {
     const Operands<T>& operands_;
     const ChannelWorkspace<T>& workspace_;
     const BandTask task_;
+    const PixelsAhead<T> ahead_;
+    Pieces pieces_{};
     const PixelBox band_box_;
     const std::byte* const channel_;  // the first of the group, in the task's image
     const OutputBand<T> y_;

@@ -53,8 +53,10 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     tile.cols = product.vectors * kernels.lanes;
     tile.accumulate = product.accumulate;
     tile.epilogue = nullptr;
-    // The first tiles fetch one vector of each depth ahead; the others ask for what is there.
+    // The first tiles fetch one vector of each depth ahead, those behind them pieces; the others ask for what is there.
     int fetched = 0;
+    Pieces* const pieces = product.pieces;
+    const std::int64_t piece_step = pieces && product.depth > 0 ? ceil_div(pieces->bytes, product.depth) : 0;
     for (std::int64_t d = 0; d < pixels.size[0]; ++d) {
         for (std::int64_t h = 0; h < pixels.size[1]; h += lines) {
             const T* row = pixels.first + d * pixels.step[0] + h * pixels.step[1];
@@ -67,8 +69,14 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
                 tile.rows = int(two ? 2 * cols : cols);
                 tile.left_jump = std::ptrdiff_t(two ? pixels.step[1] : cols / 2 * pixels.step[2]);
                 tile.y_jump = std::ptrdiff_t(two ? product.sums_step[1] : cols / 2 * product.sums_step[2]);
-                const bool fetches = product.ahead && fetched < product.vectors;
-                tile.ahead = fetches ? product.ahead + fetched++ * kernels.lanes : product.panel.base;
+                tile.ahead = product.panel.base;
+                tile.ahead_step = 0;
+                if (product.ahead && fetched < product.vectors) {
+                    tile.ahead = product.ahead + fetched++ * kernels.lanes;
+                } else if (pieces && pieces->next < pieces->end) {
+                    tile.ahead = pieces->take();
+                    tile.ahead_step = std::ptrdiff_t(piece_step);
+                }
                 kernels.multiply_panel(tile);
             }
         }

@@ -43,6 +43,20 @@ struct TileRuns {
     std::int64_t lines;
 };
 
+/// Memory that tiles bring into a cache while they multiply, a piece each: groups of so many that follow each other.
+struct Pieces {
+    const std::byte* first;
+    std::ptrdiff_t group_step;
+    std::int64_t of_group;
+    std::int64_t bytes;  // of a piece
+    std::int64_t next, end;
+
+    const std::byte* take() {
+        const std::byte* const group = first + next / of_group * group_step;
+        return group + next++ % of_group * bytes;
+    }
+};
+
 /// Lanes across channels: pixels times one panel of weights.
 template <typename T>
 struct ChannelProduct {
@@ -56,6 +70,7 @@ struct ChannelProduct {
     bool accumulate;           // sums holds those of the earlier blocks
     const T* ahead = nullptr;  // weights that are multiplied next, which come into a cache meanwhile; or null
     TileRuns runs{0, 0};       // or as tile_runs finds them
+    Pieces* pieces = nullptr;  // what comes into a cache after that, of which some are left to take; or null
 };
 
 /// sums = pixels · panel, or sums + that.

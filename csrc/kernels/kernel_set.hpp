@@ -70,7 +70,8 @@ struct Tile {
     bool accumulate;                      // y holds the sum of the earlier depth blocks
     const Epilogue<T>* epilogue;          // on the last block: rows are output channels; or null
     ptrdiff_t left_jump = 0, y_jump = 0;  // of a panel
-    const T* ahead = nullptr;             // of a panel: what lies alike from here on comes into a cache meanwhile
+    const void* ahead = nullptr;          // of a panel: what lies alike from here on comes into a cache meanwhile,
+    ptrdiff_t ahead_step = 0;             // or what lies so many bytes further with each depth; or 0
 };
 
 /// Some neighbouring pixels on their way into a packed vector.
@@ -351,8 +352,7 @@ struct PairKernels {
     Kernels<float> joining{};
     /// Bring halves as they are into a band.
     HalfKernels<uint16_t> copying{};
-    /// Makes words of `count` floats of bfloat16's precision.
-    void (*join)(const float* numbers, int64_t count, float* words) = nullptr;
+    void (*join)(const float* numbers, int64_t count, float* words) = nullptr;  // floats of bfloat16's precision
     /// These return the smallest biased exponent, zeros apart: 0 where a number is subnormal, no_exponent without any.
     int (*join_halves)(const HalfJoin&) = nullptr;
     int (*least_exponent)(const float* numbers, int64_t count) = nullptr;

@@ -98,7 +98,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.multiply = multiply<Isa, ScatteredVectors>;
     kernels.panel_vectors = Isa::panel_vectors;
     for (int v = 0; v < Isa::panel_vectors; ++v) kernels.panel_rows[v] = Isa::panel_rows[v];
-    kernels.multiply_panel = multiply<Isa, PanelVectors>;
+    kernels.multiply_panel = multiply_panel<Isa>;
     kernels.direct_cols = Isa::lanes * Isa::direct_vectors;
     kernels.convolve = convolve<Isa>;
     if constexpr (Isa::image_vectors > 0) {

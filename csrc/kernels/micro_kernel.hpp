@@ -122,7 +122,7 @@ template <typename Isa, int Vectors>
 struct PanelVectors {
     using Scalar = typename Isa::Scalar;
     static constexpr int most_rows = Vectors <= Isa::panel_vectors ? Isa::panel_rows[Vectors - 1] : 0;
-    static constexpr bool rows_are_consecutive = false, whole = true;
+    static constexpr bool rows_are_consecutive = false, whole = true, fetches_pieces = false;
     static constexpr Finish finish = Finish::never;
     const Scalar* base;
     const ptrdiff_t* offsets;
@@ -133,6 +133,14 @@ struct PanelVectors {
     FLATCONV_INLINE const Scalar* at(int64_t d) const {
         return base + offsets[d] + V * Isa::lanes;
     }
+};
+
+/// The same while something else comes into a cache, in tiles of as many vectors as there may be.
+template <typename Isa, int Vectors>
+struct FetchingPanelVectors : PanelVectors<Isa, Vectors> {
+    using PanelVectors<Isa, Vectors>::PanelVectors;
+    static constexpr int most_rows = Vectors == Isa::panel_vectors ? Isa::panel_rows[Vectors - 1] : 0;
+    static constexpr bool fetches_pieces = true;
 };
 
 /// One tile of Rows × (Vectors · lanes).
@@ -163,13 +171,20 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         });
     }
     const Right<Isa, Vectors> right(tile.right, tile.depth);
-    const Scalar* const ahead = tile.ahead;
+    const char* ahead = static_cast<const char*>(tile.ahead);
+    // Read anew each time, because the loop has no register to spare.
+    const volatile ptrdiff_t& ahead_step = tile.ahead_step;
     // Counted up to zero, because the end of a count from zero would take a register more.
     for (int64_t d = -tile.depth; d != 0; ++d) {
         Vector column[Vectors];
         unroll<Vectors>([&](auto v) { column[v.value] = Isa::load(right.template at<v.value>(d)); });
         if constexpr (!consecutive) {
-            __builtin_prefetch(ahead + right.offsets[d], 0, 2);
+            if constexpr (Right<Isa, Vectors>::fetches_pieces) {
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += ahead_step;
+            } else {
+                __builtin_prefetch(ahead + right.offsets[d] * ptrdiff_t(sizeof(Scalar)), 0, 2);
+            }
             // As if it were new each time, so that no registers are spent on multiples that are addressing modes.
             asm("" : "+r"(stride));
             at[0] = left + left_offsets[d] * ptrdiff_t(sizeof(Scalar));
@@ -195,9 +210,19 @@ void multiply_tile(const Tile<typename Isa::Scalar>& tile) {
         }
     }
 
-    store_sums<Isa, Right<Isa, Vectors>::finish == Finish::in_registers>(
-        acc, Right<Isa, Vectors>::whole ? lanes : tile.cols - (Vectors - 1) * lanes, tile.accumulate, tile.epilogue,
-        [&](auto r) { return tile.y + (r.value % run) * tile.y_stride + r.value / run * tile.y_jump; });
+    const auto store = [&](const Tile<Scalar>& to) __attribute__((always_inline)) {
+        store_sums<Isa, Right<Isa, Vectors>::finish == Finish::in_registers>(
+            acc, Right<Isa, Vectors>::whole ? lanes : to.cols - (Vectors - 1) * lanes, to.accumulate, to.epilogue,
+            [&](auto r) { return to.y + (r.value % run) * to.y_stride + r.value / run * to.y_jump; });
+    };
+    if constexpr (Scalar(0.5) > 0) {
+        // Where sums go is read once, not for each of them, but behind the loop, which has no registers for it.
+        const Tile<Scalar>* done = &tile;
+        asm("" : "+r"(done));
+        store(Tile<Scalar>(*done));
+    } else {
+        store(tile);
+    }
 }
 
 /// multiply_tile for every number of rows and vectors that the registers have room for.
@@ -266,6 +291,14 @@ void multiply(const Tile<typename Isa::Scalar>& tile) {
         if constexpr (Right<Isa, 1>::finish == Finish::in_memory) finish_stored<Sums>(tile);
         bend_stored<Sums>(tile.epilogue, tile.y, tile.y_stride, tile.rows, tile.cols);
     }
+}
+
+template <typename Isa>
+void multiply_panel(const Tile<typename Isa::Scalar>& tile) {
+    if (tile.ahead_step != 0 && tile.cols == Isa::panel_vectors * Isa::lanes) {
+        return multiply<Isa, FetchingPanelVectors>(tile);
+    }
+    multiply<Isa, PanelVectors>(tile);
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
                     if (left_stride < 0) left += reach - 1;
                     const auto left_offsets = shuffled_offsets(depth, reach, 5);
                     for (const bool accumulate : {false, true}) {
-                        std::vector<T> y = before, expected = before;
+                        std::vector<T> y = before, expected = before, y_fetching = before;
                         for (int r = 0; r < rows; ++r) {
                             const T* const pixel = left + r / run * left_jump + r % run * left_stride;
                             for (int c = 0; c < cols; ++c) {
@@ -77,13 +77,19 @@ TEST_CASE_TEMPLATE("multiply_panel computes every tile size to the bit and write
                                 at = accumulate ? at + sum : sum;
                             }
                         }
-                        kernels.multiply_panel({left, left_stride, left_offsets.data(), &right, y.data() + 1, y_stride,
-                                                depth, rows, cols, accumulate, nullptr, left_jump, y_jump});
+                        Tile<T> tile{left, left_stride, left_offsets.data(), &right,  y.data() + 1, y_stride, depth,
+                                     rows, cols,        accumulate,          nullptr, left_jump,    y_jump};
+                        kernels.multiply_panel(tile);
+                        tile.y = y_fetching.data() + 1;
+                        tile.ahead = left;
+                        tile.ahead_step = 24;
+                        kernels.multiply_panel(tile);
                         CAPTURE(rows);
                         CAPTURE(vectors);
                         CAPTURE(left_stride);
                         CAPTURE(accumulate);
                         REQUIRE(same_bits(y, expected));
+                        REQUIRE(same_bits(y_fetching, expected));
                     }
                 }
             }
