@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 from adjoint_problems import CONV_TRANSPOSE, INPUT, WEIGHT, adjoint_problems
-from flatconv import _core, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, grad
+from flatconv import _core, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, grad
 from flatconv._arguments import ALGORITHMS
 from hypothesis import given, settings
 from layouts import READABLE, WRITABLE
@@ -89,6 +89,42 @@ def test_drawn_problems(isa, problem):
 def test_drawn_problems_at_length(isa, problem):
     for operation, reference in zip(problem.operations, problem.dense.operations, strict=True):
         assert_same_bits_everywhere(operation, reference(algorithm="reference", threads=1))
+
+
+@pytest.mark.parametrize("activation", [None, ("clip", -0.5, 0.75), "silu"])
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "geometry"),
+    [
+        ((2, 20, 6, 16), (20, 37, 2, 2), {"stride": 2}),  # lines that are no whole tiles
+        ((1, 400, 5, 9), (400, 9, 2, 2), {"stride": 2}),  # two blocks of depth
+        ((1, 24, 7, 16), (24, 20, 3, 3), {"stride": 3, "output_padding": (1, 0)}),
+        ((1, 24, 3, 4, 8), (24, 34, 2, 2, 2), {"stride": 2}),
+        ((1, 8, 3, 5, 4), (8, 5, 1, 3, 2), {"stride": (2, 3, 4), "groups": 2, "output_padding": 1}),
+        ((1, 24, 17, 9), (24, 5, 4, 5), {"stride": 2, "padding": (2, 1)}),
+        ((1, 8, 6, 40), (8, 33, 2, 2), {"stride": 2, "padding": 1}),
+    ],
+)
+def test_kernels_as_large_as_the_stride_and_their_epilogues(isa, rng, x_shape, weight_shape, geometry, activation):
+    convolve = conv_transpose3d if len(x_shape) == 5 else conv_transpose2d
+    x, weight = normal(rng, np.float32, *x_shape), normal(rng, np.float32, *weight_shape)
+    bias = normal(rng, np.float32, weight_shape[1] * geometry.get("groups", 1))
+    shape = convolve(x, weight, **geometry).shape
+    dense = normal(rng, np.float32, *shape)
+    for residual in (None, dense, np.moveaxis(normal(rng, np.float32, *shape[1:], shape[0]), -1, 0)):
+        epilogue = {"activation": activation, "residual": residual}
+        y = convolve(x, weight, bias, **geometry, **epilogue, algorithm="reference", threads=1)
+        for algorithm in ("auto", "channels", "implicit"):
+            for threads in THREADS:
+                result = convolve(x, weight, bias, **geometry, **epilogue, algorithm=algorithm, threads=threads)
+                oracles.assert_same_bits(result, y)
+
+
+def test_results_that_pass_the_caches(isa, rng):
+    x, weight = normal(rng, np.float32, 1, 3, 64, 256), normal(rng, np.float32, 3, 33, 2, 2)
+    y = conv_transpose2d(x, weight, stride=2, algorithm="reference")
+    assert y.nbytes > 8 << 20
+    for algorithm in ("channels", "implicit"):
+        oracles.assert_same_bits(conv_transpose2d(x, weight, stride=2, algorithm=algorithm), y)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -59,7 +59,8 @@ struct InterleavedBlocking {
           band_shape(pixels_as_they_are(shape)),
           layout(band_shape, pixels_of(bands.box, reach)),
           pixel_stride(packed_row_stride<T>(layout.channel_length())),
-          vectors(bands.box[0] * vectors_of(bands.box)),
+          part(plan_part()),
+          vectors(part[0] * vectors_of(part)),
           sums_stride(packed_row_stride<T>(vectors * kernels.lanes)),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))) {}
 
@@ -108,7 +109,8 @@ struct InterleavedBlocking {
     const ConvShape band_shape;
     const BandLayout layout;  // of the pixels of one channel
     const std::int64_t pixel_stride;
-    const std::int64_t vectors;  // of the largest box
+    const Extent part;           // of a box, whose sums are complete, and interleaved, before the next one's
+    const std::int64_t vectors;  // of a part
     const std::int64_t sums_stride;
     const int participants;
 
@@ -203,7 +205,7 @@ struct InterleavedBlocking {
     /// For some output channels and a tile's width of pixels. Where pixels are read again and again, it is from the
     /// second-level cache, which takes as long as a few multiply-adds.
     double strip_cycles(std::int64_t channels) const {
-        constexpr double load = 12;
+        constexpr double load = 13;
         const double tile_vectors = kernels.tile_cols / kernels.lanes;
         const double least = channels < shape.out_channels ? load * tile_vectors : 0;
         double cycles = 0;
@@ -227,6 +229,16 @@ struct InterleavedBlocking {
         return best;
     }
 
+    /// As many lines as make tiles whole, and sums of few pixels: they stay in the first-level cache. Where y takes a
+    /// box at a time, all of it.
+    Extent plan_part() const {
+        const Extent& box = bands.box;
+        if (!y_in_rows) return box;
+        const std::int64_t least = 4 * kernels.tile_cols;
+        const std::int64_t lines = std::min(box[1], ceil_div(least, box[2] + reach[2]));
+        return {lines < box[1] ? 1 : std::min(box[0], ceil_div(least, box[1] * (box[2] + reach[2]))), lines, box[2]};
+    }
+
     BandWork work(const Extent& box, std::int64_t channels) const {
         const double across = double(box[0] * vectors_of(box));
         const double tiles = std::ceil(across * double(kernels.lanes) / double(kernels.tile_cols));
@@ -238,7 +250,7 @@ struct InterleavedBlocking {
         const double sums = double(at_once * std::int64_t(rows.size()));
         return {tiles * double(channels) / double(at_once) * strip_cycles(at_once) +
                     double(shape.in_channels) * (cost::pad * padded + cost::pad_row * padded_rows) +
-                    cost::pad_row * lines + (y_in_rows ? 3 : 5) * cost::finish * outputs +
+                    cost::pad_row * lines + (y_in_rows ? 0.5 : 5) * cost::finish * outputs +
                     cost::weight * double(channels) * double(shape.depth),
                 padded * double(shape.in_channels) + across * double(kernels.lanes) * sums};
     }
@@ -255,16 +267,11 @@ struct InterleavedWorkspace {
     VectorOperand<T>* regions;  // of a box
     T* sums;                    // of a strip
     T* zeros;                   // the sums of a phase without taps
-    T* line;                    // of outputs
-    T* bias;                    // of a channel, once and again
     T* row;                     // the outputs of a box, of one channel; or null
-
-    static constexpr std::int64_t bias_length = 256;
 
     InterleavedWorkspace(const InterleavedBlocking<T>& blocking, Carver& carver) {
         const Extent& box = blocking.bands.box;
         const std::int64_t lanes = blocking.kernels.lanes;
-        const std::int64_t line_length = round_up(box[2], lanes);
         const auto phases = std::int64_t(blocking.rows.size());
         const auto take = [&](std::int64_t count) { return carver.take<T>(std::size_t(count)); };
         blocks = carver.take<ImageBlock>(std::size_t(blocking.layout.most_image_blocks()));
@@ -278,9 +285,7 @@ struct InterleavedWorkspace {
         offsets = carver.take<std::ptrdiff_t>(std::size_t(depths));
         regions = carver.take<VectorOperand<T>>(std::size_t(blocking.vectors));
         sums = take(blocking.strip * phases * blocking.sums_stride + lanes);
-        zeros = take(line_length);
-        line = take(line_length * blocking.shape.stride[2]);
-        bias = take(bias_length);
+        zeros = take(blocking.sums_stride + lanes);
         std::int64_t outputs = 1;
         for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
             outputs *= std::min(box[axis] * blocking.shape.stride[axis], blocking.shape.output[axis]);
@@ -291,7 +296,7 @@ struct InterleavedWorkspace {
     /// A block may begin at any tap of its first channel.
     void prepare(const InterleavedBlocking<T>& blocking) const {
         *has_weights = false;
-        std::fill_n(zeros, round_up(blocking.bands.box[2], blocking.kernels.lanes), T(0));
+        std::fill_n(zeros, blocking.sums_stride + blocking.kernels.lanes, T(0));
         std::ptrdiff_t* to = offsets;
         for (const PhaseRows& pattern : blocking.patterns) {
             const auto& [d, h, w] = pattern.first.axes;

@@ -22,19 +22,32 @@ class InterleavedTask {
           workspace_(workspace),
           grid_task_(blocking.grid, blocking.bands, index),
           task_(grid_task_),
-          plane_vectors_(ceil_div(blocking.layout.position_at(0, grid_task_.box.size[1] - 1, grid_task_.box.size[2]),
-                                  blocking.kernels.lanes)),
-          y_(shape_, with_outputs(), arrays, operands, blocking.half_y) {}
+          y_(shape_, with_outputs(), arrays, operands, blocking.half_y),
+          passes_caches_(!workspace.row && y_.passes_caches()) {}
 
     void run(parallel::Cancellation& cancellation) {
         if (workspace_.weights && !*workspace_.has_weights) pack_weights();
         pad_pixels();
+        const PixelBox& box = grid_task_.box;
         for (std::int64_t row = 0; row < task_.rows; row += blocking_.strip) {
-            if (cancellation.poll()) return;
             const std::int64_t channels = std::min(blocking_.strip, task_.rows - row);
-            multiply_strip(row, channels);
-            for (std::int64_t r = 0; r < channels; ++r) finish(row + r, r);
+            for (std::int64_t d = 0; d < box.size[0]; d += blocking_.part[0]) {
+                for (std::int64_t h = 0; h < box.size[1]; h += blocking_.part[1]) {
+                    if (cancellation.poll()) return;
+                    const PixelBox part{{box.first[0] + d, box.first[1] + h, box.first[2]},
+                                        {std::min(blocking_.part[0], box.size[0] - d),
+                                         std::min(blocking_.part[1], box.size[1] - h), box.size[2]}};
+                    multiply_strip(row, channels, part);
+                    if (!workspace_.row) finish(row, 0, channels, part);
+                    // Then the part is the box, and the memory is that of one channel.
+                    for (std::int64_t r = 0; workspace_.row && r < channels; ++r) {
+                        finish(row + r, r, 1, part);
+                        bring(row + r);
+                    }
+                }
+            }
         }
+        if (passes_caches_) y_.finish_streams();
     }
 
   private:
@@ -98,15 +111,16 @@ class InterleavedTask {
         return first + channel * pattern.phases * blocking_.row_stride(pattern);
     }
 
-    /// The sums of all phases of some output channels, from `row` on.
-    void multiply_strip(std::int64_t row, std::int64_t channels) const {
+    /// The sums of all phases of some output channels, from `row` on, for a part of the grid. Lines of a plane are one,
+    /// together with what lies between them in the band.
+    void multiply_strip(std::int64_t row, std::int64_t channels, const PixelBox& part) const {
         const std::ptrdiff_t* offsets = workspace_.offsets;
         for (const PhaseRows& pattern : blocking_.patterns) {
             const std::int64_t taps = pattern.first.taps(), depth = blocking_.depth_of(pattern);
             const T* const weights = weights_of_channel(pattern, row);
             for (std::int64_t done = 0; done < depth; done += depth_block) {
                 const std::int64_t vectors =
-                    place(workspace_.pixels + done / taps * blocking_.pixel_stride, offsets + done % taps);
+                    place(workspace_.pixels + done / taps * blocking_.pixel_stride, offsets + done % taps, part);
                 multiply<T>(blocking_.kernels, {{weights + done, blocking_.row_stride(pattern)},
                                                 channels * pattern.phases,
                                                 workspace_.regions,
@@ -122,35 +136,101 @@ class InterleavedTask {
     }
 
     /// Every vector is read where it lies. Returns their number.
-    std::int64_t place(const T* pixels, const std::ptrdiff_t* offsets) const {
+    std::int64_t place(const T* pixels, const std::ptrdiff_t* offsets, const PixelBox& part) const {
+        const Extent& first = grid_task_.box.first;
+        const std::int64_t plane_vectors = vectors_of_plane(part);
         VectorOperand<T>* region = workspace_.regions;
-        for (std::int64_t d = 0; d < grid_task_.box.size[0]; ++d) {
-            const T* const plane = pixels + blocking_.layout.position_at(d, 0, 0);
-            for (std::int64_t v = 0; v < plane_vectors_; ++v) {
+        for (std::int64_t d = 0; d < part.size[0]; ++d) {
+            const T* const plane =
+                pixels + blocking_.layout.position_at(part.first[0] - first[0] + d, part.first[1] - first[1], 0);
+            for (std::int64_t v = 0; v < plane_vectors; ++v) {
                 *region++ = {plane + v * blocking_.kernels.lanes, offsets};
             }
         }
         return region - workspace_.regions;
     }
 
-    /// Interleaves the phases of a channel, line by line.
-    void finish(std::int64_t row, std::int64_t strip_row) const {
-        const PixelBox& box = task_.box;
-        const bool finishes = workspace_.row == nullptr || blocking_.half_y;
-        std::fill_n(workspace_.bias, InterleavedWorkspace<T>::bias_length, y_.epilogue(row, 0).bias[0]);
-        for (std::int64_t d = 0; d < box.size[0]; ++d) {
-            for (std::int64_t h = 0; h < box.size[1]; ++h) {
-                const T* const line = interleave(strip_row, box.first[0] + d, box.first[1] + h);
-                if (workspace_.row) {
-                    T* const to = workspace_.row + (d * box.size[1] + h) * box.size[2];
-                    finishes ? finish_line(line, row, 0, to) : void(std::copy_n(line, box.size[2], to));
-                } else {
-                    const std::int64_t at = (d * shape_.output[1] + h) * shape_.output[2];
-                    finish_line(line, row, at, y_.row(row) + at);
+    std::int64_t vectors_of_plane(const PixelBox& part) const {
+        return ceil_div(blocking_.layout.position_at(0, part.size[1] - 1, part.size[2]), blocking_.kernels.lanes);
+    }
+
+    /// The sums of phases whose columns take turns in some lines of a channel.
+    struct Turns {
+        const T* from[InterleavedBlocking<T>::most_phases];        // of the strip's first channel
+        std::ptrdiff_t step[InterleavedBlocking<T>::most_phases];  // to the next one's
+    };
+
+    /// Interleaves the phases of some channels of the strip, on their way to y.
+    void finish(std::int64_t row, std::int64_t strip_row, std::int64_t channels, const PixelBox& part) const {
+        const PixelBox outputs = blocking_.outputs_of(part);
+        const std::int64_t lines_apart = shape_.stride[1];
+        const std::int64_t plane = outputs.first[0] - task_.box.first[0], line = outputs.first[1] - task_.box.first[1];
+        for (std::int64_t d = plane; d < plane + outputs.size[0]; ++d) {
+            for (std::int64_t h = 0; h < std::min(lines_apart, outputs.size[1]); ++h) {
+                const Turns turns = turns_of(part, {d, line + h, 0});
+                const std::int64_t lines = ceil_div(outputs.size[1] - h, lines_apart);
+                for (std::int64_t r = 0; r < channels; ++r) {
+                    interleave(turns, strip_row + r, lines, d, line + h, row + r);
                 }
             }
         }
-        if (!workspace_.row) return;
+    }
+
+    /// Of the lines of outputs that are like this one, in the box.
+    Turns turns_of(const PixelBox& part, const Extent& output) const {
+        Extent tap, pixel;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            const std::int64_t stride = shape_.stride[axis];
+            const std::int64_t padded = task_.box.first[axis] + output[axis] + shape_.pad_before[axis];
+            tap[axis] = padded % stride;
+            pixel[axis] = padded / stride - blocking_.first_pixel(shape_, axis) - part.first[axis];
+        }
+        const std::int64_t at = pixel[0] * vectors_of_plane(part) * blocking_.kernels.lanes +
+                                blocking_.layout.position_at(0, pixel[1], pixel[2]);
+        // The first output may be of any phase. Where it is not of the first, those before it read the pixel after its.
+        Turns turns;
+        for (std::int64_t w = 0, next = 0; w < shape_.stride[2]; ++w) {
+            const PhaseRow* const place = row_of(tap);
+            const PhaseRows* const pattern = place ? &blocking_.patterns[place->pattern] : nullptr;
+            turns.from[w] =
+                pattern ? sums_of(*pattern) + place->index * blocking_.sums_stride + at + next : workspace_.zeros;
+            turns.step[w] = pattern ? std::ptrdiff_t(pattern->phases * blocking_.sums_stride) : 0;
+            if (++tap[2] < shape_.stride[2]) continue;
+            tap[2] = 0;
+            next = 1;
+        }
+        return turns;
+    }
+
+    /// The phase with these first taps, if it has some.
+    const PhaseRow* row_of(const Extent& tap) const {
+        std::size_t index = 0;
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            const std::int64_t phases = std::min(shape_.stride[axis], shape_.kernel[axis]);
+            if (tap[axis] >= phases) return nullptr;
+            index = index * std::size_t(phases) + std::size_t(tap[axis]);
+        }
+        return &blocking_.rows[index];
+    }
+
+    /// So many lines of the channel `row`, from the line `h` of the box's plane `d` on.
+    void interleave(const Turns& turns, std::int64_t strip_row, std::int64_t lines, std::int64_t d, std::int64_t h,
+                    std::int64_t row) const {
+        const T* from[InterleavedBlocking<T>::most_phases];
+        for (std::int64_t w = 0; w < shape_.stride[2]; ++w) from[w] = turns.from[w] + strip_row * turns.step[w];
+        const Extent& all = workspace_.row ? task_.box.size : shape_.output;
+        const std::int64_t at = (d * all[1] + h) * all[2];
+        const Epilogue<T> epilogue = y_.epilogue(row, workspace_.row ? 0 : at);
+        blocking_.kernels.interleave({from, int(shape_.stride[2]),
+                                      std::ptrdiff_t(blocking_.layout.position_at(0, 1, 0)), lines, task_.box.size[2],
+                                      (workspace_.row ? workspace_.row : y_.row(row)) + at,
+                                      std::ptrdiff_t(shape_.stride[1] * all[2]),
+                                      workspace_.row && !blocking_.half_y ? nullptr : &epilogue, passes_caches_});
+    }
+
+    /// Takes a channel from the memory of its outputs to y.
+    void bring(std::int64_t row) const {
+        const PixelBox& box = task_.box;
         if (blocking_.half_y) {
             y_.store_rows(blocking_.kernels, row, 1, workspace_.row, std::ptrdiff_t(box.pixels()),
                           std::ptrdiff_t(box.size[2]));
@@ -159,60 +239,14 @@ class InterleavedTask {
         }
     }
 
-    /// A line of the box's outputs, which lie in the plane `d` and the row `h` of y.
-    const T* interleave(std::int64_t strip_row, std::int64_t d, std::int64_t h) const {
-        const auto tap = [&](std::int64_t output, std::size_t axis) {
-            return (output + shape_.pad_before[axis]) % shape_.stride[axis];
-        };
-        const auto pixel = [&](std::int64_t output, std::size_t axis) {
-            return (output + shape_.pad_before[axis]) / shape_.stride[axis] - blocking_.first_pixel(shape_, axis) -
-                   grid_task_.box.first[axis];
-        };
-        const std::int64_t at =
-            pixel(d, 0) * plane_vectors_ * blocking_.kernels.lanes + blocking_.layout.position_at(0, pixel(h, 1), 0);
-        const T* from[InterleavedBlocking<T>::most_phases];
-        for (std::int64_t w = 0; w < shape_.stride[2]; ++w) {
-            from[w] = phase_sums({tap(d, 0), tap(h, 1), w}, strip_row);
-            from[w] = from[w] ? from[w] + at : workspace_.zeros;
-        }
-        blocking_.kernels.interleave({from, int(shape_.stride[2]), grid_task_.box.size[2], workspace_.line});
-        return workspace_.line + tap(task_.box.first[2], 2);
-    }
-
-    /// Those of the phase with these first taps, if it has some.
-    const T* phase_sums(const Extent& tap, std::int64_t strip_row) const {
-        std::size_t index = 0;
-        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
-            const std::int64_t phases = std::min(shape_.stride[axis], shape_.kernel[axis]);
-            if (tap[axis] >= phases) return nullptr;
-            index = index * std::size_t(phases) + std::size_t(tap[axis]);
-        }
-        const PhaseRow& place = blocking_.rows[index];
-        const PhaseRows& pattern = blocking_.patterns[place.pattern];
-        return sums_of(pattern) + (strip_row * pattern.phases + place.index) * blocking_.sums_stride;
-    }
-
-    /// `pixel` is that of the line's first output, counted from the box's first.
-    void finish_line(const T* line, std::int64_t row, std::int64_t pixel, T* to) const {
-        constexpr std::int64_t at_once = InterleavedWorkspace<T>::bias_length;
-        Epilogue<T> part = y_.epilogue(row, pixel);
-        // What is added first is a vector here, to pixels instead of channels.
-        part.bias = workspace_.bias;
-        const std::int64_t width = task_.box.size[2];
-        for (std::int64_t w = 0; w < width; w += at_once) {
-            blocking_.kernels.finish_rows({line + w, 0, 1, std::min(at_once, width - w), to + w, 0, &part});
-            if (part.residual) part.residual += at_once;
-        }
-    }
-
     const InterleavedBlocking<T>& blocking_;
     const ConvShape& shape_;
     const ConvArrays& arrays_;
     const InterleavedWorkspace<T>& workspace_;
     const BandTask grid_task_;
-    BandTask task_;                     // the same, of y
-    const std::int64_t plane_vectors_;  // lines of a plane are one, together with what lies between them in the band
+    BandTask task_;  // the same, of y
     const OutputBand<T> y_;
+    const bool passes_caches_;
 };
 
 }  // namespace flatconv

@@ -3,11 +3,13 @@
 #define FLATCONV_CONV_OUTPUT_BAND_HPP
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "conv/added_halves.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
+#include "conv/line_order.hpp"
 #include "conv/operands.hpp"
 
 namespace flatconv {
@@ -91,20 +93,19 @@ class OutputBand {
 
     /// Finishes rows whose pixels have their channels innermost: `sums` has one row of `rows` channels for each pixel.
     void finish_pixels(const Kernels<T>& kernels, const T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
-                       std::int64_t rows) const {
+                       std::int64_t rows, const LineOrder& order) const {
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
             for (std::int64_t h = 0; h < box_.size[1]; ++h) {
                 const Epilogue<T> part = pixel_epilogue(row, d, h, 0);
-                kernels.finish_rows(
-                    {sums, sums_stride, box_.size[2], rows, pixel(row, d, h, 0), pixel_stride(), &part});
-                sums += box_.size[2] * sums_stride;
+                kernels.finish_rows({sums + order.at(box_.size, d, h) * box_.size[2] * sums_stride, sums_stride,
+                                     box_.size[2], rows, pixel(row, d, h, 0), pixel_stride(), &part});
             }
         }
     }
 
-    /// The same where y holds halves. `sums` are finished where they are.
-    void store_pixels(const Kernels<T>& kernels, T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
-                      std::int64_t rows) const {
+    /// The same where y holds halves. The sums are finished where they are.
+    void store_pixels(const Kernels<T>& kernels, T* all_sums, std::ptrdiff_t sums_stride, std::int64_t row,
+                      std::int64_t rows, const LineOrder& order) const {
         T added[most_added];
         Epilogue<T> part = with_activation(activation_, epilogue_);
         part.bias += row;
@@ -112,6 +113,7 @@ class OutputBand {
         const std::int64_t at_once = residual_ ? most_added / rows : box_.size[2];
         for (std::int64_t d = 0; d < box_.size[0]; ++d) {
             for (std::int64_t h = 0; h < box_.size[1]; ++h) {
+                T* sums = all_sums + order.at(box_.size, d, h) * box_.size[2] * sums_stride;
                 for (std::int64_t w = 0; w < box_.size[2]; w += at_once) {
                     const std::int64_t pixels = std::min(at_once, box_.size[2] - w);
                     if (residual_) {
@@ -130,32 +132,39 @@ class OutputBand {
         }
     }
 
-    /// Finishes rows whose sums are in the same order, one row of `rows` channels for each pixel. `in_rows` is whether
-    /// the plan found y so; else `row_memory` has room for the sums as rows of pixels.
+    /// Finishes rows whose sums are in the same order, one row of `rows` channels for each pixel, and lines of pixels
+    /// in that of `order`. `in_rows` is whether the plan found y so; else `row_memory` has room for the sums as rows of
+    /// pixels.
     void finish_channels(const Kernels<T>& kernels, T* sums, std::ptrdiff_t sums_stride, std::int64_t row,
-                         std::int64_t rows, bool in_rows, T* row_memory) const {
-        const std::int64_t pixels = box_.pixels();
+                         std::int64_t rows, bool in_rows, T* row_memory, const LineOrder& order = {}) const {
+        const std::int64_t pixels = box_.pixels(), lines = box_.size[1] * box_.size[2];
         const Epilogue<T> part = epilogue(row, 0);
-        const bool innermost = has_channels_innermost();
+        const bool innermost = has_channels_innermost(), in_order = order.is_that_of_pixels();
+        // visit(sums of pixels that follow each other, plane and line of the first, its number, how many)
+        const auto each_run = [&](std::int64_t most, const auto& visit) {
+            const std::int64_t run = in_order ? most : box_.size[2];
+            for (std::int64_t p = 0; p < pixels; p += run) {
+                const std::int64_t d = p / lines, h = p % lines / box_.size[2];
+                visit(sums + order.at(box_.size, d, h) * box_.size[2] * sums_stride, d, h, p, run);
+            }
+        };
         if (in_rows && !(innermost && pixels == 1)) {
             // Rows begin anew with each plane that does not follow the one before.
-            const std::int64_t lines = box_.size[1] * box_.size[2];
             const bool one_run = is_run(y_strides_) && (!residual_ || is_run(residual_strides_));
-            const std::int64_t run = one_run ? pixels : lines;
-            for (std::int64_t d = 0; d * lines < pixels; d += run / lines) {
-                Epilogue<T> of_run = part;
-                if (residual_) of_run.residual += elements(offset(residual_strides_, d, 0));
-                T* const to = this->row(row) + elements(offset(y_strides_, d, 0));
-                kernels.transpose({sums + d * lines * sums_stride, sums_stride, run, rows, to, row_stride(), &of_run,
-                                   passes_caches()});
-            }
+            each_run(one_run ? pixels : lines,
+                     [&](const T* from, std::int64_t d, std::int64_t h, std::int64_t, std::int64_t run) {
+                         Epilogue<T> of_run = part;
+                         if (residual_) of_run.residual += elements(offset(residual_strides_, d, h));
+                         T* const to = this->row(row) + elements(offset(y_strides_, d, h));
+                         kernels.transpose({from, sums_stride, run, rows, to, row_stride(), &of_run, passes_caches()});
+                     });
         } else if (innermost) {
             if (half_) {
-                store_pixels(kernels, sums, sums_stride, row, rows);
+                store_pixels(kernels, sums, sums_stride, row, rows, order);
             } else {
-                finish_pixels(kernels, sums, sums_stride, row, rows);
+                finish_pixels(kernels, sums, sums_stride, row, rows, order);
             }
-        } else if (half_ && is_one_line()) {
+        } else if (half_ && is_one_line() && in_order) {
             // What is transposed is still in the first-level cache when it is rounded.
             constexpr std::int64_t at_once = 64;
             for (std::int64_t p = 0; p < pixels; p += at_once) {
@@ -165,8 +174,10 @@ class OutputBand {
                 store_line(kernels, row, rows, p, cols, row_memory, std::ptrdiff_t(cols), false);
             }
         } else {
-            kernels.transpose(
-                {sums, sums_stride, pixels, rows, row_memory, std::ptrdiff_t(pixels), half_ ? &part : nullptr});
+            each_run(pixels, [&](const T* from, std::int64_t, std::int64_t, std::int64_t first, std::int64_t run) {
+                kernels.transpose({from, sums_stride, run, rows, row_memory + first, std::ptrdiff_t(pixels),
+                                   half_ ? &part : nullptr});
+            });
             const auto line = std::ptrdiff_t(box_.size[2]);
             if (half_) return store_rows(kernels, row, rows, row_memory, std::ptrdiff_t(pixels), line);
             for (std::int64_t r = 0; r < rows; ++r) scatter(kernels, row + r, row_memory + r * pixels, line);
@@ -262,7 +273,11 @@ class OutputBand {
         }
     }
 
-  private:
+    /// Makes what went straight to memory known to other threads like all else.
+    void finish_streams() const {
+        if (passes_caches()) std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+
     /// Whether rows go straight to memory: where y is so large that its beginning has left the nearer caches before its
     /// end is written, to fetch its lines first, only to overwrite them, would take as long as to write them.
     bool passes_caches() const {
@@ -274,6 +289,7 @@ class OutputBand {
                (is_run(y_strides_) || y_strides_[2] % std::int64_t(cache_line) == 0);
     }
 
+  private:
     /// Whether all pixels of the box follow each other, where those of a plane do.
     bool is_run(const ByteStrides& strides) const {
         return box_.size[0] == 1 || strides[2] == box_.size[1] * box_.size[2] * std::int64_t(sizeof(T));

@@ -17,6 +17,7 @@
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
 #include "conv/joined_images.hpp"
+#include "conv/line_order.hpp"
 #include "conv/transposed_phases.hpp"
 #include "gemm/gemm.hpp"
 
@@ -52,6 +53,7 @@ struct TransposedBlocking {
           phases(list_phases(shape, patterns)),
           covers_output(shape.depth > 0 && phases_cover_output(transposed(shape))),
           window(plan_window()),
+          line_order(order_of(shape, kernels)),
           bands(plan_bands(shape, {int(panels.width), int(least_columns(shape, kernels))}, band_elements,
                            request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
           layout(band_shape, most_pixels(shape, bands.box)),
@@ -103,8 +105,9 @@ struct TransposedBlocking {
     const ConvShape band_shape;
     std::vector<TapPattern> patterns;
     const std::vector<PatternedPhase> phases;
-    const bool covers_output;   // with sums that are not empty
-    const std::int64_t window;  // channels that the blocks of depth under way may need at a time
+    const bool covers_output;    // with sums that are not empty
+    const std::int64_t window;   // channels that the blocks of depth under way may need at a time
+    const LineOrder line_order;  // of the sums
     const BandPlan bands;
     const BandLayout layout;  // of the pixels of one channel
     const std::int64_t pixel_window;
@@ -142,6 +145,18 @@ struct TransposedBlocking {
     /// Outputs of a line whose phases are full tiles.
     static std::int64_t least_columns(const ConvShape& shape, const Kernels<T>& kernels) {
         return std::min(shape.stride[2], std::int64_t{1} << 16) * kernels.panel_rows[kernels.panel_vectors - 1];
+    }
+
+    /// Where all taps of a phase read the same pixel, pixels lie side by side in a band. If lines are no good tiles,
+    /// they do so among the sums, too, and tiles need not end with them.
+    static LineOrder order_of(const ConvShape& shape, const Kernels<T>& kernels) {
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            if (shape.kernel[axis] > shape.stride[axis]) return {};
+        }
+        const std::int64_t run = ceil_div(shape.output[2], shape.stride[2]);
+        const std::int64_t most = kernels.panel_rows[kernels.panel_vectors - 1];
+        const std::int64_t rows = even_tile(run, most) * lines_of_tile(run, most);
+        return double(rows) > 0.85 * double(most) ? LineOrder{} : LineOrder{shape.stride[0], shape.stride[1]};
     }
 
     static std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }
@@ -215,17 +230,29 @@ struct TransposedBlocking {
         return request.weights != WeightForm::packed || are_near(request);
     }
 
+    /// Whether the lines that a phase has of a box are one.
+    bool joins_lines(const Extent& box) const {
+        return !line_order.is_that_of_pixels() && box[2] == shape.output[2] && box[2] % shape.stride[2] == 0 &&
+               shape.pad_before[2] % shape.stride[2] == 0;
+    }
+
     double window_bytes() const { return double(window * shape.taps * panels.width) * double(sizeof(T)); }
 
     BandWork work(const Extent& box, std::int64_t rows) const {
         const double channels = double(shape.in_channels), depth = double(shape.depth);
         const std::int64_t lanes = kernels.lanes, full = rows / panels.width, rest = rows % panels.width;
-        const std::int64_t run_length = ceil_div(box[2], shape.stride[2]);
+        std::int64_t run_length = ceil_div(box[2], shape.stride[2]);
         // Of the phases, a box that is not as high as the stride has some.
-        const double lines = double(box[0] * box[1]) / double(shape.stride[0] * shape.stride[1]);
+        double lines = double(box[0] * box[1]) / double(shape.stride[0] * shape.stride[1]);
+        const bool joined = joins_lines(box);
+        if (joined) {
+            const std::int64_t all = ceil_div(box[0], shape.stride[0]) * ceil_div(box[1], shape.stride[1]);
+            run_length *= all;
+            lines /= double(all);
+        }
         const auto panel = [&](std::int64_t vectors) {
             const std::int64_t most = kernels.panel_rows[vectors - 1];
-            const std::int64_t at_once = box[1] > shape.stride[1] ? lines_of_tile(run_length, most) : 1;
+            const std::int64_t at_once = !joined && box[1] > shape.stride[1] ? lines_of_tile(run_length, most) : 1;
             const double run = double(at_once * even_tile(run_length, most));
             const double tiles = double(ceil_div(run_length, most)) / double(at_once);
             double cycles = 0;

@@ -77,7 +77,9 @@ class TransposedTask {
             }
             for (; channel < end; ++channel) padding.pad(from(), pixels.at(channel), false, channel);
         };
-        std::fill_n(workspace_.pixels, blocking_.pixel_window * blocking_.pixel_stride, T(0));
+        if (!is_inside(pixel_box_)) {
+            std::fill_n(workspace_.pixels, blocking_.pixel_window * blocking_.pixel_stride, T(0));
+        }
         for (std::int64_t row = 0; row < task_.rows; row += blocking_.panels.width) {
             const Panel panel = panel_at(row);
             ChannelWindow<T> weights(workspace_.weights, blocking_.window, panel.channel_stride);
@@ -100,7 +102,8 @@ class TransposedTask {
                 });
             }
             y_.finish_channels(blocking_.kernels, workspace_.sums, std::ptrdiff_t(panel.width), row,
-                               std::min(panel.width, task_.rows - row), blocking_.y_in_rows, workspace_.rows);
+                               std::min(panel.width, task_.rows - row), blocking_.y_in_rows, workspace_.rows,
+                               blocking_.line_order);
         }
     }
 
@@ -116,6 +119,14 @@ class TransposedTask {
         const T* pixels;
         const T* weights;
     };
+
+    /// Whether a box of pixels is part of x.
+    bool is_inside(const PixelBox& box) const {
+        for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+            if (box.first[axis] < 0 || box.first[axis] + box.size[axis] > shape_.input[axis]) return false;
+        }
+        return true;
+    }
 
     Panel panel_at(std::int64_t row) const {
         const PanelLayout& panels = blocking_.panels;
@@ -198,21 +209,26 @@ class TransposedTask {
         const BandLayout& layout = blocking_.layout;
         pixels.first += layout.position_at(pixel[0], pixel[1], pixel[2]);
         pixels.step = {layout.position_at(1, 0, 0), layout.position_at(0, 1, 0), 1};
-        const Extent& stride = shape_.stride;
-        const std::int64_t line = task_.box.size[2] * panel.width, plane = task_.box.size[1] * line;
+        const auto line_at = [&](std::int64_t d, std::int64_t h) {
+            return blocking_.line_order.at(task_.box.size, d, h) * task_.box.size[2] * panel.width;
+        };
+        const auto [d, h, w] = output;
+        const std::int64_t first = line_at(d, h);
+        const Extent sums_step{line_at(d + shape_.stride[0], h) - first, line_at(d, h + shape_.stride[1]) - first,
+                               shape_.stride[2] * panel.width};
+        pixels.join_lines(sums_step);
         const auto vectors = int(panel.width / blocking_.kernels.lanes);
         const auto tables = workspace_.tables_of(blocking_, part.pattern);
         const std::int64_t tap = depth % part.phase.taps();
-        multiply<T>(blocking_.kernels,
-                    {pixels,
-                     tables.pixels + tap,
-                     {operand.weights, tables.weights[vectors - 1] + tap},
-                     vectors,
-                     length,
-                     workspace_.sums + output[0] * plane + output[1] * line + output[2] * panel.width,
-                     {stride[0] * plane, stride[1] * line, stride[2] * panel.width},
-                     depth > 0,
-                     next_weights(operand, panel, part.phase.taps(), length)});
+        multiply<T>(blocking_.kernels, {pixels,
+                                        tables.pixels + tap,
+                                        {operand.weights, tables.weights[vectors - 1] + tap},
+                                        vectors,
+                                        length,
+                                        workspace_.sums + first + w * panel.width,
+                                        sums_step,
+                                        depth > 0,
+                                        next_weights(operand, panel, part.phase.taps(), length)});
     }
 
     const TransposedBlocking<T>& blocking_;

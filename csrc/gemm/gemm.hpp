@@ -35,6 +35,16 @@ struct PixelGrid {
     const T* first;
     Extent size;
     Extent step;
+
+    /// Makes one of lines that follow each other, and of planes, where what is `other_step` apart does so, too.
+    void join_lines(const Extent& other_step) {
+        for (const std::size_t axis : {std::size_t{1}, std::size_t{0}}) {
+            if (size[axis] == 1) continue;
+            if (step[axis] != size[2] * step[2] || other_step[axis] != size[2] * other_step[2]) return;
+            size[2] *= size[axis];
+            size[axis] = 1;
+        }
+    }
 };
 
 /// Tiles of pixels have a run of so many along a line, or one in each of two lines that are neighbours.

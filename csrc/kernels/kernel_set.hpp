@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "kernels/channelwise_arguments.hpp"
+#include "kernels/interleaving_arguments.hpp"
 #include "kernels/one_pixel_arguments.hpp"
 
 namespace flatconv {
@@ -103,16 +104,7 @@ struct Transposition {
     T* to;
     ptrdiff_t to_stride;
     const Epilogue<T>* epilogue;  // rows of `to` are output channels; or null
-    bool passes_caches = false;   // `to`, whose rows are whole lines of the caches, is written straight to memory
-};
-
-/// Rows that become one: to[c * count + k] = from[k][c]. All end where `cols` is rounded up to vectors.
-template <typename T>
-struct Interleaving {
-    const T* const* from;
-    int count;
-    int64_t cols;
-    T* to;
+    bool passes_caches = false;   // `to`, whose rows are whole lines of the caches, goes straight to memory, unfenced
 };
 
 /// Some rows of an image on their way into a band: to[r * to_stride + c] = from[r * from_stride + c * from_step].

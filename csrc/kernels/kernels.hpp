@@ -18,7 +18,7 @@
 //     shift_halves<n>(v)                            v[n] v[n + 1] … in each half, -lanes / 2 < n < lanes / 2, and zeros
 //     sub(a, b), mul(a, b), div(a, b)
 //     select_less(a, b, x, y)                       x where a < b, else y, also where either is a NaN
-//     stream(Scalar*, Vector), finish_streams()     past the caches, to a line; where a vector is one
+//     stream(Scalar*, Vector)                       past the caches, to a line; where a vector is one
 //     raise(a, n)                                   a · 2^n, of numbers that stay normal: the last bits of n's
 //                                                   significand are added to the exponent
 //
@@ -62,6 +62,7 @@
 #include "kernels/half_kernels.hpp"
 #include "kernels/image_adjoint_kernel.hpp"
 #include "kernels/image_kernel.hpp"
+#include "kernels/interleaving_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/one_pixel_kernel.hpp"
 #include "kernels/packing.hpp"
@@ -118,7 +119,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.finish_rows = finish_rows<Isa>;
     kernels.bend = bend<Isa>;
     kernels.copy_block = copy_block<Isa>;
-    kernels.interleave = interleave_rows<Isa>;
+    kernels.interleave = interleave_columns<Isa>;
     kernels.multiply_add_chains = multiply_add_chains<Isa>;
     kernels.chains = Isa::chains;
     return kernels;

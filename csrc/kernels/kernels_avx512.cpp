@@ -26,7 +26,6 @@ struct Avx512Float {
     static FLATCONV_INLINE Vector load(const float* p) { return _mm512_loadu_ps(p); }
     static FLATCONV_INLINE void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
     static FLATCONV_INLINE void stream(float* p, Vector v) { _mm512_stream_ps(p, v); }
-    static FLATCONV_INLINE void finish_streams() { _mm_sfence(); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
     // By way of a mask: GCC 12 takes the plain intrinsics' undefined operand for a mistake.
@@ -168,7 +167,6 @@ struct Avx512Double {
     static FLATCONV_INLINE Vector load(const double* p) { return _mm512_loadu_pd(p); }
     static FLATCONV_INLINE void store(double* p, Vector v) { _mm512_storeu_pd(p, v); }
     static FLATCONV_INLINE void stream(double* p, Vector v) { _mm512_stream_pd(p, v); }
-    static FLATCONV_INLINE void finish_streams() { _mm_sfence(); }
     static FLATCONV_INLINE Vector add(Vector a, Vector b) { return _mm512_add_pd(a, b); }
     static FLATCONV_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
     static FLATCONV_INLINE Vector max(Vector a, Vector b) { return _mm512_maskz_max_pd(0xFF, a, b); }

@@ -253,9 +253,6 @@ void transpose(const Transposition<typename Isa::Scalar>& t) {
         const int64_t done = t.cols - col < Isa::lanes ? t.cols - col : Isa::lanes;
         bend_stored<Isa>(t.epilogue, t.to + col * t.to_stride, t.to_stride, done, t.rows);
     }
-    if constexpr (writes_lines<Isa>) {
-        if (t.passes_caches) Isa::finish_streams();
-    }
 }
 
 template <typename Isa>
@@ -339,30 +336,6 @@ void copy_block(const BlockCopy<typename Isa::Scalar>& block) {
             default:
                 for (int64_t c = 0; c < block.cols; ++c) to[c] = from[c * block.from_step];
         }
-    }
-}
-
-template <typename Isa, int Count>
-void interleave_vectors(const Interleaving<typename Isa::Scalar>& rows) {
-    for (int64_t c = 0; c < rows.cols; c += Isa::lanes) {
-        typename Isa::Vector v[Count];
-        unroll<Count>([&](auto k) { v[k.value] = Isa::load(rows.from[k.value] + c); });
-        shuffle<Isa, Count>(v);
-        unroll<Count>([&](auto k) { Isa::store(rows.to + c * Count + k.value * Isa::lanes, v[k.value]); });
-    }
-}
-
-template <typename Isa>
-void interleave_rows(const Interleaving<typename Isa::Scalar>& rows) {
-    switch (rows.count) {
-        case 1: return interleave_vectors<Isa, 1>(rows);
-        case 2: return interleave_vectors<Isa, 2>(rows);
-        case 4: return interleave_vectors<Isa, 4>(rows);
-        case 8: return interleave_vectors<Isa, 8>(rows);
-        default: break;
-    }
-    for (int k = 0; k < rows.count; ++k) {
-        for (int64_t c = 0; c < rows.cols; ++c) rows.to[c * rows.count + k] = rows.from[k][c];
     }
 }
 

@@ -156,6 +156,59 @@ TEST_CASE_TEMPLATE("finish_rows finishes every size and writes nothing else", T,
     }
 }
 
+TEST_CASE_TEMPLATE("interleave makes one matrix of any number, finishes it, and writes nothing else", T, float,
+                   double) {
+    for (const KernelSet* set : usable_kernel_sets()) {
+        const Kernels<T>& kernels = kernels_of<T>(*set);
+        CAPTURE(set->name);
+        const std::int64_t rows = 2, lanes = kernels.lanes;
+        for (const int count : {1, 2, 3, 4, 5, 8, 16}) {
+            for (const std::int64_t cols : {std::int64_t{1}, count * lanes, 2 * count * lanes - 1, 17 * lanes + 1}) {
+                CAPTURE(count);
+                CAPTURE(cols);
+                const std::int64_t whole = round_up((cols + count - 1) / count, lanes);
+                const std::ptrdiff_t from_stride = whole + 1, to_stride = cols + 3;
+                const std::size_t of_one = extent(rows, whole, from_stride), of_all = extent(rows, cols, to_stride);
+                const GuardedMemory<T> from_memory(of_one * std::size_t(count)), to_memory(of_all);
+                const auto numbers = exceptional_numbers<T>(of_one * std::size_t(count), 6);
+                const T* const from = from_memory.copy(numbers, numbers.size());
+                std::vector<const T*> matrices;
+                for (int k = 0; k < count; ++k) matrices.push_back(from + std::size_t(k) * of_one);
+                const Operands<T> operands(1, of_all);
+                const auto interleaved = [&](const Epilogue<T>* epilogue, const auto& finish) {
+                    std::vector<T> to(of_all, T(-5)), expected = to;
+                    for (std::int64_t r = 0; r < rows; ++r) {
+                        for (std::int64_t c = 0; c < cols; ++c) {
+                            const T sum = matrices[std::size_t(c % count)][r * from_stride + c / count];
+                            expected[std::size_t(r * to_stride + c)] = finish(sum, r * to_stride + c);
+                        }
+                    }
+                    T* const place = to_memory.copy(to, to.size());
+                    kernels.interleave(
+                        {matrices.data(), count, from_stride, rows, cols, place, to_stride, epilogue, cols % 2 == 0});
+                    return same_results(std::vector<T>(place, place + of_all), expected);
+                };
+                REQUIRE(interleaved(nullptr, [](T sum, std::int64_t) { return sum + T(0); }));
+                for (const Steps steps : {bias_alone, with_residual, with_clamp, with_both}) {
+                    CAPTURE(steps);
+                    auto epilogue = operands.epilogue(steps, 1, of_all, to_stride);
+                    REQUIRE(interleaved(&epilogue, [&](T sum, std::int64_t at) {
+                        return finished(sum, epilogue.bias[0], epilogue.residual ? epilogue.residual + at : nullptr,
+                                        epilogue);
+                    }));
+                    epilogue.curve = Curve::leaky_relu;
+                    epilogue.slope = T(0.125);
+                    REQUIRE(interleaved(&epilogue, [&](T sum, std::int64_t at) {
+                        sum = finished(sum, epilogue.bias[0], epilogue.residual ? epilogue.residual + at : nullptr,
+                                       epilogue);
+                        return sum < 0 ? sum * epilogue.slope : sum;
+                    }));
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE_TEMPLATE("curves are the definition's, for every size, and nothing else is written", T, float, double) {
     constexpr std::pair<Curve, Activation> curves[] = {{Curve::leaky_relu, {Activation::leaky_relu, 0.125}},
                                                        {Curve::sigmoid, {Activation::sigmoid}},

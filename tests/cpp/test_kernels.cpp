@@ -128,29 +128,6 @@ TEST_CASE_TEMPLATE("take_even takes every second element and reads none behind t
     }
 }
 
-TEST_CASE_TEMPLATE("interleave makes one row of any number of rows", T, float, double) {
-    for (const KernelSet* set : usable_kernel_sets()) {
-        const Kernels<T>& kernels = kernels_of<T>(*set);
-        CAPTURE(set->name);
-        for (const int count : {1, 2, 3, 4, 5, 8, 16}) {
-            for (const int cols : {1, kernels.lanes, 2 * kernels.lanes + 1}) {
-                CAPTURE(count);
-                CAPTURE(cols);
-                const auto whole = std::size_t(round_up(cols, kernels.lanes)), size = whole * std::size_t(count);
-                const GuardedMemory<T> from_memory(size), to_memory(size);
-                const T* const from = from_memory.copy(random_numbers<T>(size, 6), size);
-                std::vector<const T*> rows;
-                for (int k = 0; k < count; ++k) rows.push_back(from + std::size_t(k) * whole);
-                T* const to = to_memory.ending(size);
-                kernels.interleave({rows.data(), count, cols, to});
-                for (int c = 0; c < cols; ++c) {
-                    for (int k = 0; k < count; ++k) REQUIRE(to[c * count + k] == rows[std::size_t(k)][c]);
-                }
-            }
-        }
-    }
-}
-
 TEST_CASE_TEMPLATE("the chains of the peak measurement are real multiply-adds", T, float, double) {
     for (const KernelSet* set : usable_kernel_sets()) {
         const Kernels<T>& kernels = kernels_of<T>(*set);
