@@ -250,7 +250,7 @@ struct InterleavedBlocking {
         const double sums = double(at_once * std::int64_t(rows.size()));
         return {tiles * double(channels) / double(at_once) * strip_cycles(at_once) +
                     double(shape.in_channels) * (cost::pad * padded + cost::pad_row * padded_rows) +
-                    cost::pad_row * lines + (y_in_rows ? 0.5 : 5) * cost::finish * outputs +
+                    cost::pad_row * lines + (y_in_rows ? 2 : 5) * cost::finish * outputs +
                     cost::weight * double(channels) * double(shape.depth),
                 padded * double(shape.in_channels) + across * double(kernels.lanes) * sums};
     }
