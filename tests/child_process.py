@@ -5,14 +5,15 @@ import sys
 import textwrap
 
 
-def run_child(code, *arguments, check=True):
-    """Run code with warnings as errors; returns its outcome. A child ends with the time limit of its test."""
+def run_child(code, *arguments, check=True, timeout=120):
+    """Run code with warnings as errors; returns its outcome. A child that hangs fails the test."""
     child = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         encoding="utf-8",
+        timeout=timeout,
         check=False,
     )
     if check:

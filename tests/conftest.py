@@ -1,16 +1,13 @@
 """Fixtures and settings of all tests."""
 
-import itertools
 import os
-import signal
 
 import pytest
-import pytest_timeout
 from flatconv import _core
 from hypothesis import HealthCheck, settings
 
-# A fixture that forces an instruction set is meant to last for all examples of a test. And how long one takes, on a
-# machine that may stop it, is no fault of the test.
+# A fixture that forces an instruction set is meant to last for all examples of a test. And how long they take to draw,
+# on a machine that may be busy with something else, is no fault of the test.
 settings.register_profile(
     "default",
     deadline=None,
@@ -24,32 +21,6 @@ WORK_PER_THREAD = 8e5  # the default
 USABLE_ISAS = [each["name"] for each in _core.instruction_sets() if each["usable"]]
 # These differ from avx512 in bytes and bfloat16 alone; tests/cpp/test_kernels.cpp checks that the others are its own.
 SAME_AS_AVX512 = {"avx512_vnni", "avx512_bf16"}
-TICKS = 100  # in a test's time limit
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_timeout_set_timer(item, settings):
-    """Measure a test's time in ticks, of which a process that is stopped gets a single one, when it goes on.
-
-    A clock would have gone on: the test would fail, and Hypothesis take what it was drawing for an example of that.
-    """
-    if settings.method != "signal":
-        return None  # nor does it on Windows
-    ticks = itertools.count(1)
-
-    def tick(signum, frame):
-        __tracebackhide__ = True
-        if next(ticks) % TICKS == 0:
-            pytest_timeout.timeout_sigalrm(item, settings)
-
-    def cancel():
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-    item.cancel_timeout = cancel
-    signal.signal(signal.SIGALRM, tick)
-    signal.setitimer(signal.ITIMER_REAL, settings.timeout / TICKS, settings.timeout / TICKS)
-    return True
 
 
 def forced(name):

@@ -276,7 +276,7 @@ def test_bench_refuses(arguments, complaint, capsys):
 
 def run_benchmark(*arguments, cwd):
     command = [sys.executable, RUN, *map(str, arguments)]
-    outcome = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
+    outcome = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     return outcome.stdout
 

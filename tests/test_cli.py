@@ -21,6 +21,7 @@ def run_module(*arguments, cwd):
         capture_output=True,
         text=True,
         encoding="utf-8",
+        timeout=300,
         check=False,
     )
 

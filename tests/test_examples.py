@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 def run(name, *arguments):
     command = [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)]
-    child = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    child = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False)
     assert child.returncode == 0, child.stderr
     return child.stdout
 

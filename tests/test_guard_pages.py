@@ -103,7 +103,7 @@ SURVIVES = """
 
 
 def test_nothing_outside_the_buffers_is_touched():
-    assert run_child(GUARDED + SURVIVES).stdout == "survived\n"
+    assert run_child(GUARDED + SURVIVES, timeout=300).stdout == "survived\n"
 
 
 @pytest.mark.parametrize("index", ["-1", "PAGE // 4"])

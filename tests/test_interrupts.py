@@ -210,10 +210,9 @@ LEFT_BEHIND = (
 )
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("call", ["many_short_tasks", "few_long_tasks", "one_row_of_regions", "one_image_of_regions"])
 def test_daemon_threads_may_be_computing_when_the_interpreter_exits(call):
     for repetition in range(3):
-        child = run_child(LEFT_BEHIND, 0.05 * (1 + repetition), call)
+        child = run_child(LEFT_BEHIND, 0.05 * (1 + repetition), call, timeout=20)
         assert child.stdout == "leaving\n"
         assert child.stderr == ""

@@ -49,9 +49,9 @@ MEASURED = """
 """
 
 
-def growth(size, kernel, step=1, threads=2, algorithm="auto"):
+def growth(size, kernel, step=1, threads=2, algorithm="auto", timeout=120):
     arguments = (size, kernel, step, threads, repr(algorithm))
-    return int(run_child(MEASURED, *arguments).stdout)
+    return int(run_child(MEASURED, *arguments, timeout=timeout).stdout)
 
 
 @pytest.mark.parametrize("algorithm", [each for each in ALGORITHMS if each != "reference"])
@@ -101,7 +101,7 @@ PHASES = """
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux counts")
 @pytest.mark.parametrize("padding", [0, 50_001])
 def test_memory_does_not_grow_with_the_phases(padding):
-    transposed, gradient = map(int, run_child(PHASES, 200_000, padding).stdout.split())
+    transposed, gradient = map(int, run_child(PHASES, 200_000, padding, timeout=120).stdout.split())
     assert transposed < 8 * MIB
     assert gradient < 8 * MIB
 
@@ -109,4 +109,4 @@ def test_memory_does_not_grow_with_the_phases(padding):
 @pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "step"), [(15, 1), (15, 2), (101, 1)])
 def test_memory_for_a_large_image(kernel, step):
-    assert growth(8192, kernel, step, threads=None) < 64 * MIB
+    assert growth(8192, kernel, step, threads=None, timeout=900) < 64 * MIB

@@ -220,5 +220,5 @@ MEMORY = """
 )
 def test_no_array_is_copied_whole(function, types, channels_last):
     """As float32, x and the residual would have 61 MiB."""
-    grown = int(run_child(MEMORY, repr(function), repr(types), channels_last).stdout)
+    grown = int(run_child(MEMORY, repr(function), repr(types), channels_last, timeout=120).stdout)
     assert grown < 6 * 2**20

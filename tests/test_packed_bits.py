@@ -140,7 +140,7 @@ def test_one_layer_for_many_callers(rng):
         return caller
 
     with ThreadPoolExecutor(8) as callers:
-        assert list(callers.map(call, range(8))) == list(range(8))
+        assert list(callers.map(call, range(8), timeout=100)) == list(range(8))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

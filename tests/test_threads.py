@@ -88,7 +88,7 @@ def test_32_concurrent_callers(rng):
         return i
 
     with ThreadPoolExecutor(32) as callers:
-        assert list(callers.map(call, range(32))) == list(range(32))
+        assert list(callers.map(call, range(32), timeout=100)) == list(range(32))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
