@@ -83,7 +83,7 @@ def test_channels_that_are_padded_together(isa, rng, dtype, stride):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)])
 def test_channels_each_for_itself(isa, rng, dtype, size, stride):
     """Whole vectors of them and the rest; edges of every kind, of images with gaps between pixels; and gradients."""
     finishes = itertools.cycle([{}, {"activation": "relu"}, {"activation": "silu"}, {"activation": ("clip", -0.5, 1)}])

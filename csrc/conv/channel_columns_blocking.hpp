@@ -55,7 +55,7 @@ struct ChannelColumnsBlocking {
         const bool square =
             shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 && shape.dilation[2] == 1;
         return kernels_of<T>(*request.kernels).convolve_columns && request.channels_dense && flat && alone && square &&
-               convolves_channel_columns<T>(size, stride) && (!shape.mirrored || stride == 1) &&
+               convolves_images<T>(size, stride) && (!shape.mirrored || stride == 1) &&
                shape.output[2] >= channel_columns(size);
     }
 

@@ -124,7 +124,7 @@ struct ChannelColumns {
     /// Where the first channel of each position lies that the columns meet, one row of the image after the other: of
     /// the first row of pixels' first kernel row, and of (rows - 1) · stride more, then of size rounded up to strides.
     const T* const* positions;
-    int size, stride;  // such as convolves_channel_columns allows
+    int size, stride;  // such as convolves_images allows
     int64_t rows;      // channel_columns(size) pixels in each
     int64_t channels;
     const T* weights;  // panels
@@ -134,13 +134,9 @@ struct ChannelColumns {
     ptrdiff_t residual_row_stride;
 };
 
-template <typename T>
-constexpr bool convolves_channel_columns(int64_t size, int64_t stride) {
-    return size < 7 && convolves_images<T>(size, stride);
-}
-
-/// As many as there are registers for: each has a sum for each kernel row that waits for the others.
-constexpr int channel_columns(int64_t size) { return size == 3 ? 7 : 4; }
+/// As many as there are registers for where each has a sum for each kernel row that waits for the others; of the largest
+/// kernels, which do not wait, so many that sums do not wait for themselves.
+constexpr int channel_columns(int64_t size) { return size == 5 ? 4 : 7; }
 
 /// The gradients of kernel elements whose groups have one channel or a few, for a vector of these: each sum goes on
 /// over some rows of output positions. In the band a position is a vector of channels.

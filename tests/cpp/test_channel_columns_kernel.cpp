@@ -22,9 +22,9 @@ TEST_CASE_TEMPLATE("convolve_columns computes every number of channels and write
         if (!kernels.convolve_columns) continue;
         CAPTURE(set->name);
         const std::int64_t lanes = kernels.lanes, panel = kernels.panel_vectors * lanes;
-        for (const int size : {3, 5}) {
+        for (const int size : {3, 5, 7}) {
             for (const int stride : {1, 2}) {
-                if (!convolves_channel_columns<T>(size, stride)) continue;
+                if (!convolves_images<T>(size, stride)) continue;
                 const std::int64_t columns = channel_columns(size), width = (columns - 1) * stride + size;
                 const std::int64_t met = (rows - 1 + (size + stride - 1) / stride) * stride, depth = size * size;
                 for (std::int64_t channels = 1; channels <= panel + lanes + 1; ++channels) {
