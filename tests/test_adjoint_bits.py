@@ -195,7 +195,12 @@ def test_blocks_of_phases_that_end_at_different_channels(isa, rng, kernel, strid
 def test_weight_gradients_of_small_groups(isa, rng, dtype, inner, outer):
     """Boxes at every border of the image and between, of several images; groups that end within a vector."""
     groups = 11
-    for size, stride, padding, mode in [(40, 1, 1, "zeros"), (75, 2, 1, "zeros"), (20, 1, 2, "reflect")]:
+    for size, stride, padding, mode in [
+        (40, 1, 1, "zeros"),
+        (45, 1, (1, 0), "zeros"),
+        (75, 2, 1, "zeros"),
+        (20, 1, 2, "reflect"),
+    ]:
         x, shape = normal(rng, dtype, 2, groups * inner, size, size + 3), (groups * outer, inner, 3, 3)
         geometry = {"stride": stride, "padding": padding, "padding_mode": mode, "groups": groups}
         grad_y = conv2d(x, normal(rng, dtype, *shape), **geometry)

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.usefixtures("split_work")
 
 # Size and stride: convolves_images in csrc/kernels/channelwise_arguments.hpp.
 KERNELS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))
-TRANSPOSED_STRIDES = (1, 2)  # of 3×3 kernels of float32: transposes_images, there
+# Transposes: of float32 and 3×3 kernels transposes_images, there; and convolutions of turned images.
+TRANSPOSED = ((3, 1), (3, 2), (5, 1), (7, 1))
 PADDINGS = (0, 1, 3, ((0, 4), (5, 0)), ((2, 0), (0, 9)))
 DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)
 
@@ -120,7 +121,7 @@ def test_halves_that_lie_anywhere(isa, rng):
         assert_same_bits(view, weight, bias, padding=1)
 
 
-@pytest.mark.parametrize("stride", TRANSPOSED_STRIDES)
+@pytest.mark.parametrize("stride", [1, 2])
 def test_transpose_of_every_width(isa, rng, stride):
     for cols in range(3, 140):
         for padding in (1, ((0, 1), (0, 1))):
@@ -130,16 +131,17 @@ def test_transpose_of_every_width(isa, rng, stride):
             assert_same_input_gradient(x.shape, weight, dy, geometry)
 
 
-@pytest.mark.parametrize("stride", TRANSPOSED_STRIDES)
-def test_edges_of_transposes(isa, rng, stride):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "stride"), TRANSPOSED)
+def test_edges_of_transposes(isa, rng, dtype, size, stride):
     for rows, cols in ((1, 1), (2, 3), (9, 15), (40, 16), (10, 17), (3, 133), (67, 65)):
         for padding in PADDINGS:
-            x, weight, _ = layer(rng, np.float32, 3, rows, cols)
-            if not fits(x, 3, padding):
+            x, weight, _ = layer(rng, dtype, size, rows, cols)
+            if not fits(x, size, padding):
                 continue
             weight[1, 0, 2, 0] = np.inf  # meets real zeros around the image
             geometry = {"stride": stride, "padding": padding, "groups": 3}
-            dy = rng.standard_normal(conv2d(x, weight, **geometry).shape).astype(np.float32)
+            dy = rng.standard_normal(conv2d(x, weight, **geometry).shape).astype(dtype)
             assert_same_input_gradient(x.shape, weight, dy, geometry)
 
 
@@ -151,13 +153,13 @@ def assert_same_input_gradient(x_shape, weight, dy, geometry):
         oracles.assert_same_bits(out, expected)
 
 
-@pytest.mark.parametrize("stride", TRANSPOSED_STRIDES)
+@pytest.mark.parametrize(("size", "stride"), TRANSPOSED)
 @pytest.mark.parametrize("activation", [None, "relu6", "silu"])
-def test_epilogues_of_transposes(isa, rng, stride, activation):
+def test_epilogues_of_transposes(isa, rng, size, stride, activation):
     """Also with packed weights, which lie phase by phase."""
     for output_padding in range(stride):
-        x, weight, bias = layer(rng, np.float32, 3, 11, 37)
-        arguments = (stride, 1, output_padding, 3)
+        x, weight, bias = layer(rng, np.float32, size, 11, 37)
+        arguments = (stride, size // 2, output_padding, 3)
         packed = pack_transpose(weight, bias, *arguments, activation=activation)
         for added in (None, rng.standard_normal(packed(x).shape).astype(np.float32)):
             expected = conv_transpose2d(
@@ -179,7 +181,7 @@ def test_the_image_is_read_where_it_lies():
     assert image.workspace_bytes(x.shape) == 0
     bands = pack(weight, padding=1, groups=40, padding_mode="reflect")
     assert bands.workspace_bytes(x.shape) > 0
-    for stride in TRANSPOSED_STRIDES:
+    for stride in (1, 2):
         transpose = pack_transpose(weight, None, stride, 1, 0, 40)
         assert "from the image" in transpose.explain(x.shape)
         assert transpose.workspace_bytes(x.shape) == 0

@@ -67,6 +67,15 @@ struct ImageBlocking {
     std::int64_t group_parts() const { return ceil_div(shape.groups, groups_per_task); }
     std::int64_t tasks() const { return shape.batch * bands.boxes() * group_parts(); }
 
+    /// Whether a transpose, for which there is no kernel, is a convolution: that of the image turned by half a circle,
+    /// whose result is turned back. Every sum meets the same terms in the same order.
+    bool turns() const { return turns(kernels, shape); }
+
+    /// Rows and columns of zeros before the turned image: what the transpose has behind it.
+    static std::int64_t turned_pad(const ConvShape& shape, std::size_t axis) {
+        return shape.output[axis] + shape.pad_before[axis] - shape.input[axis];
+    }
+
     /// Whether the padding repeats pixels. The kernels know zeros alone; outputs that meet other padding are computed
     /// from a copy of what they meet, piece by piece.
     bool repeats_pixels() const { return shape.padding_mode != PaddingMode::zeros; }
@@ -86,7 +95,8 @@ struct ImageBlocking {
     static bool suits(const PlanRequest& request) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
         const bool mirrored = request.shape.mirrored;
-        const bool has_kernel = mirrored ? kernels.transpose_image : kernels.convolve_image;
+        const bool transposes = mirrored && !turns(kernels, request.shape);
+        const bool has_kernel = transposes ? kernels.transpose_image : kernels.convolve_image;
         const bool x_in_rows = request.x_pixels_dense || (request.x_halves_dense && !mirrored);
         const bool y_in_rows = request.y_in_rows || (request.y_halves_dense && !mirrored);
         const bool halves = halves_of_x<T>(request) || halves_of_y<T>(request);
@@ -101,7 +111,9 @@ struct ImageBlocking {
         const bool alone = shape.in_channels == 1 && shape.out_channels == 1;
         const bool square =
             shape.kernel[1] == size && shape.stride[1] == stride && shape.dilation[1] == 1 && shape.dilation[2] == 1;
-        const bool of_size = shape.mirrored ? transposes_images<T>(size, stride) : convolves_images<T>(size, stride);
+        const bool of_size = shape.mirrored && !turns(kernels_of<T>(*request.kernels), shape)
+                                 ? transposes_images<T>(size, stride)
+                                 : convolves_images<T>(size, stride);
         const bool fits = !halves_of_x<T>(request) || fitting_rows(request) >= 1;
         return flat && alone && square && of_size && meets_image(shape) && fits;
     }
@@ -110,6 +122,17 @@ struct ImageBlocking {
     static ConvShape with_all_pixels(ConvShape shape) {
         shape.stride = {1, 1, 1};
         return shape;
+    }
+
+    static bool turns(const Kernels<T>& kernels, const ConvShape& shape) {
+        const std::int64_t size = shape.kernel[2];
+        const auto padded = [&](std::size_t axis) {
+            const std::int64_t pad = turned_pad(shape, axis);
+            return shape.stride[axis] == 1 && pad >= 0 && pad < size;
+        };
+        // Without other orders of lanes, to turn an image takes as long as to convolve it.
+        return kernels.picks_channels && shape.mirrored && !transposes_images<T>(size, shape.stride[2]) && padded(1) &&
+               padded(2);
     }
 
     /// Whether all but the first and the last vectors of pixels lie inside the image.
@@ -159,6 +182,10 @@ struct ImageBlocking {
             const auto taps = double(shape.kernel[1] * shape.kernel[2]);
             return shape.stride[2] == 1 ? 4.8 * taps + 50 : 6.2 * taps + 105;
         }
+        if (turns()) {
+            const double turned = double(rows) * double(shape.output[2]) + double(reach(rows)) * double(shape.input[2]);
+            return work(rows, shape.output[2]) + 4 * turned / kernels.lanes;
+        }
         if (shape.mirrored) return work(ceil_div(rows, shape.stride[1]), shape.output[2] / shape.stride[2]);
         return work(rows, shape.output[2]);
     }
@@ -205,19 +232,23 @@ struct ImageTaskBox {
           box(blocking.bands.at(blocking.shape, index / blocking.group_parts() / blocking.shape.batch)) {}
 };
 
-/// The memory of one participant: halves of a box as they are computed with, a padded piece of an edge, or nothing.
+/// The memory of one participant: halves of a box as they are computed with, what is turned, a padded piece of an edge,
+/// or nothing.
 template <typename T>
 struct ImageWorkspace {
     T* x = nullptr;
     T* y = nullptr;
+    T* residual = nullptr;
 
     ImageWorkspace(const ImageBlocking<T>& blocking, Carver& carver) {
         if (blocking.repeats_pixels()) x = carver.take<T>(std::size_t(blocking.most_piece_elements()));
         const std::int64_t rows = blocking.bands.box[1];
-        if (!blocking.half_x) return;
+        if (!blocking.half_x && !blocking.turns()) return;
         x = carver.take<T>(
             std::size_t(std::min(blocking.shape.input[1], blocking.reach(rows)) * blocking.shape.input[2]));
-        if (blocking.half_y) y = carver.take<T>(std::size_t(rows * blocking.shape.output[2]));
+        const auto outputs = std::size_t(rows * blocking.shape.output[2]);
+        if (blocking.half_y || blocking.turns()) y = carver.take<T>(outputs);
+        if (blocking.turns()) residual = carver.take<T>(outputs);
     }
     void prepare(const ImageBlocking<T>&) const {}
 };

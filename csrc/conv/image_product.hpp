@@ -61,6 +61,10 @@ class ImageTask {
                 convolve_parts(channel, y, group);
                 continue;
             }
+            if (blocking_.turns()) {
+                convolve_turned(channel);
+                continue;
+            }
             (keeps_halves      ? blocking_.half_y->convolve_image
              : shape_.mirrored ? blocking_.kernels.transpose_image
                                : blocking_.kernels.convolve_image)(channel);
@@ -127,7 +131,34 @@ class ImageTask {
         blocking_.kernels.convolve_image(image);
     }
 
-    static constexpr std::int64_t most_taps = 9;  // of a transpose
+    /// The box of a transpose from copies, in which the last pixel of its image is the first one.
+    void convolve_turned(ImageConvolution<T> image) const {
+        const auto turn = [this](const T* from, std::int64_t count, T* to) {
+            blocking_.kernels.copy_block({from + count - 1, 0, -1, 1, count, to, 0});
+        };
+        const std::int64_t cols = image.x_cols, outputs = image.rows * image.cols;
+        const std::int64_t end = task_.box.first[1] + image.rows, all = shape_.input[1];
+        const std::int64_t first = shape_.output[1] - end - blocking_.turned_pad(shape_, 1);
+        const std::int64_t begin_met = std::clamp<std::int64_t>(first, 0, all);
+        const std::int64_t end_met = std::clamp<std::int64_t>(first + blocking_.reach(image.rows), 0, all);
+        turn(image.x + (all - end_met) * cols, (end_met - begin_met) * cols, workspace_.x);
+        Epilogue<T> epilogue = *image.epilogue;
+        if (epilogue.residual) {
+            turn(epilogue.residual, outputs, workspace_.residual);
+            epilogue.residual = workspace_.residual;
+        }
+        T* const y = image.y;
+        image.epilogue = &epilogue;
+        image.x = workspace_.x;
+        image.x_rows = end_met - begin_met;
+        image.first_row = first - begin_met;
+        image.first_col = -blocking_.turned_pad(shape_, 2);
+        image.y = workspace_.y;
+        blocking_.kernels.convolve_image(image);
+        turn(workspace_.y, outputs, y);
+    }
+
+    static constexpr std::int64_t most_taps = 49;  // of a transpose
 
     /// The kernel of a group. Those of a transpose that are packed lie phase by phase.
     const T* weights_of(std::int64_t group, T (&gathered)[most_taps]) const {

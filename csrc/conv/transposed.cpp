@@ -141,7 +141,11 @@ class TransposedPlan final : public ConvPlan {
             if (shape_.stride != Extent{1, 1, 1}) {
                 phase_cycles_ += alone * rows * double(shape_.batch) * double(shape.pixels);
             }
-            if (part.weights != WeightForm::packed) phase_cycles_ += alone * rows * double(shape.depth);
+            // Of a single phase, those of a single channel lie as they are read.
+            const bool in_order = shape_.stride == Extent{1, 1, 1} && shape.in_channels == 1;
+            if (part.weights != WeightForm::packed && !in_order) {
+                phase_cycles_ += alone * rows * double(shape.depth);
+            }
         }
         return !shared.refused() || limit.allows(shared.needed());
     }

@@ -156,7 +156,7 @@ class WeightGradientPlan final : public GradientPlan<T> {
         }
         for (std::int64_t row = 0; row < rows; ++row) {
             const auto [channel, tap] = arrays_.element_at(first_row + row);
-            RegionRow<T>(half_x_, shape_, x.byte_strides, tap)
+            RegionRow<T>(kernels_, half_x_, shape_, x.byte_strides, tap)
                 .write(channel_data(channel), first, first + length, panel + row * panel_stride_);
         }
         return {panel, panel_stride_};

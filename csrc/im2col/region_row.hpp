@@ -15,7 +15,7 @@ template <typename T>
 class RegionRow {
   public:
     /// `strides` are those of x, in bytes. Where x holds halves, `half` reads them; else it is null.
-    RegionRow(const HalfKernels<T>* half, const ConvShape& shape, const ByteStrides& strides,
+    RegionRow(const Kernels<T>& kernels, const HalfKernels<T>* half, const ConvShape& shape, const ByteStrides& strides,
               const Extent& tap) noexcept;
 
     /// Writes the positions [first, last), counted through all images, of the channel that begins at `channel` in the
@@ -24,8 +24,12 @@ class RegionRow {
 
   private:
     std::int64_t source(std::int64_t position, std::size_t axis) const noexcept;
+    /// How many lines of positions, of at most so many from `line` on, which is read at `from`, a block can be copied
+    /// of.
+    std::int64_t whole_lines(const std::byte* from, std::int64_t line, std::int64_t most) const noexcept;
     void write_line(const std::byte* line, std::int64_t first, std::int64_t last, T* to) const noexcept;
 
+    const Kernels<T>& kernels_;
     const HalfKernels<T>* half_;
     const ConvShape& shape_;
     const ByteStrides& strides_;

@@ -171,6 +171,7 @@ FLATCONV_INLINE void spread_block(const PixelSpread<typename Isa::Scalar>& sprea
     unroll<lanes>([&](auto r) {
         if (Whole || r.value < spread.channels) {
             const Scalar* const from = spread.channel[r.value] + first;
+            if constexpr (Whole) __builtin_prefetch(from + 8 * lanes);
             v[r.value] = Whole || count == lanes ? Isa::load(from) : Isa::load_first(from, count);
         } else {
             v[r.value] = Isa::zero();

@@ -324,8 +324,30 @@ FLATCONV_INLINE void copy_every(const typename Isa::Scalar* from, int64_t cols, 
     Isa::store_first(to + c, last, int(cols - c));
 }
 
+/// The whole vectors of a row that goes from its end to its beginning; returns how many elements they are.
+template <typename Isa>
+FLATCONV_INLINE int64_t copy_turned(const typename Isa::Scalar* from, int64_t cols, typename Isa::Scalar* to) {
+    constexpr int lanes = Isa::lanes;
+    int32_t order[lanes];
+    for (int l = 0; l < lanes; ++l) order[l] = lanes - 1 - l;
+    const auto places = Isa::load_places(order);
+    int64_t c = 0;
+    for (; c + lanes <= cols; c += lanes) Isa::store(to + c, Isa::pick(Isa::load(from - c - (lanes - 1)), places));
+    return c;
+}
+
 template <typename Isa>
 void copy_block(const BlockCopy<typename Isa::Scalar>& block) {
+    if (block.from_step == 1 && block.cols > 0 && block.cols < Isa::lanes) {
+        // Short rows, of which nothing is asked again for each.
+        const typename Isa::Scalar* from = block.from;
+        typename Isa::Scalar* to = block.to;
+        for (int64_t r = block.rows; r > 0; --r, from += block.from_stride, to += block.to_stride) {
+            __builtin_prefetch(from + block.next);
+            Isa::store_first(to, Isa::load_first(from, int(block.cols)), int(block.cols));
+        }
+        return;
+    }
     for (int64_t r = 0; r < block.rows; ++r) {
         const typename Isa::Scalar* from = block.from + r * block.from_stride;
         typename Isa::Scalar* to = block.to + r * block.to_stride;
@@ -334,7 +356,11 @@ void copy_block(const BlockCopy<typename Isa::Scalar>& block) {
             case 2: copy_every<Isa, 2>(from, block.cols, to, block.next); break;
             case 4: copy_every<Isa, 4>(from, block.cols, to, block.next); break;
             default:
-                for (int64_t c = 0; c < block.cols; ++c) to[c] = from[c * block.from_step];
+                int64_t c = 0;
+                if constexpr (Isa::picks) {
+                    if (block.from_step == -1) c = copy_turned<Isa>(from, block.cols, to);
+                }
+                for (; c < block.cols; ++c) to[c] = from[c * block.from_step];
         }
     }
 }
