@@ -103,3 +103,20 @@ def test_the_taps_of_channels_each_for_itself_keep_their_sums_in_registers(isa: 
     ways = {("AnyTaps", 1, 1), *(("RowsOfTaps", columns, step) for columns in (3, 5, 7) for step in (1, 2))}
     types = {name for name, *_ in tiles_of(isa) if name.endswith(("Float", "Double"))}
     assert found == {(name, *way, pixels) for name in types for way in ways for pixels in range(1, 9)}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the other vectors are shorter")
+def test_kernel_rows_that_share_pixels_keep_them_in_registers() -> None:
+    multiply_add, stack = (re.compile(pattern) for pattern in PATTERNS["avx512"])
+    found = set()
+    for function in disassembly().split("\n\n"):
+        title = function.lstrip().partition("\n")[0]
+        name = re.search(r"multiply_kernel_rows<[^>]*?Avx512Float, (\d+), (\d)>", title)
+        if not name:
+            continue
+        depth_loop = min((body for body in loops(function) if any(map(multiply_add.match, body))), key=len)
+        rows, step = int(name[1]), int(name[2])
+        assert sum(bool(multiply_add.match(text)) for text in depth_loop) == 3 * rows
+        assert not [text for text in depth_loop if stack.search(text)], f"{name[0]} spills"
+        found.add((rows, step))
+    assert found == {*((rows, 1) for rows in (7, 8, 10, 12, 14)), (7, 2), (14, 2)}

@@ -23,10 +23,11 @@ std::int64_t groups_at_once(const ConvShape& shape, const BandPlan& bands, doubl
 BandTask::BandTask(const ConvShape& shape, const BandPlan& bands, std::int64_t task) {
     const std::int64_t part = task % bands.row_parts;
     task /= bands.row_parts;
-    group = task % shape.groups;
-    task /= shape.groups;
+    // All images with the weights of a group, before those of the next one.
     image = task % shape.batch;
-    box_index = task / shape.batch;
+    task /= shape.batch;
+    group = task % shape.groups;
+    box_index = task / shape.groups;
     box = bands.at(shape, box_index);
     first_row = part * bands.rows;
     rows = std::min(bands.rows, shape.out_channels - first_row);

@@ -77,6 +77,13 @@ struct ChannelBlocking {
     /// band then has a position for every coordinate, of which the pixels are those at a distance.
     std::int64_t column_step() const { return shape.stride[2] / band_shape.stride[2]; }
 
+    /// The length of kernel rows that lie in the band as neighbours, if whole ones count in a part; or 0.
+    int kernel_columns(const TapBox& part) const {
+        const bool neighbours = !in_place && band_shape.stride[2] == 1 && shape.dilation[2] == 1 && !shape.mirrored;
+        const std::int64_t columns = part.end_tap[2] - part.first_tap[2];
+        return neighbours && columns == shape.kernel[2] && block % columns == 0 ? int(columns) : 0;
+    }
+
     /// A box of the output as one of the positions of `band_shape`.
     PixelBox band_box(PixelBox box) const {
         box.first[2] *= column_step();
@@ -90,7 +97,7 @@ struct ChannelBlocking {
     /// Whether the tables of offsets of the first block serve all others, which begin behind so many depths of it as
     /// the channels before theirs have not; unless that would make them much longer.
     bool has_one_table() const {
-        constexpr std::int64_t most_taps = 64;
+        constexpr std::int64_t most_taps = 128;
         return shape.taps <= most_taps || shape.depth <= block;
     }
     std::int64_t table_length() const {
@@ -204,7 +211,7 @@ struct ChannelBlocking {
     /// What the multiply-adds with a panel gain where rows are cut too; chooses which of `rows`.
     double saved_by_rows(const TapBoxes& lines, TapBoxes& rows) const {
         const auto all_panels = double(panels.panels());
-        const double tables = cost::table * double(shape.depth) / all_panels;
+        const double tables = cost::table * double(has_one_table() ? table_length() : shape.depth) / all_panels;
         const auto cycles = [&](const TapBox& part) {
             return part_cycles(part, shape.output, kernels.panel_vectors) + tables;
         };
@@ -234,7 +241,9 @@ struct ChannelBlocking {
         const double held = double(panels_outside ? shape.in_channels : std::min(shape.in_channels, block));
         const double read = in_place ? pixels * double(shape.stride[2]) * held : padded.elements * double(ring);
         const double gaps = has_far_gaps() ? cost::gap * pixels * channels : 0;
-        const double tables = taps.leave_out() ? cost::table * double(taps.count()) * depth : 0;
+        const double tables =
+            taps.leave_out() ? cost::table * double(taps.count() * (has_one_table() ? table_length() : shape.depth))
+                             : 0;
         // Where channels are innermost, x is transposed into the band, and sums are as y wants them.
         const double stray = !strays ? 0 : half_x ? cost::stray : cost::finish;
         return {stray * channels * padded.elements + tiles + tables + gaps +

@@ -156,7 +156,8 @@ class ChannelTask {
                                             depth > 0,
                                             part.has_new_taps ? ahead : nullptr,
                                             walk.runs,
-                                            &pieces_});
+                                            &pieces_,
+                                            walk.axes[2] == 2 ? blocking_.kernel_columns(part.taps) : 0});
         });
     }
 

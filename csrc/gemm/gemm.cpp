@@ -47,6 +47,7 @@ void multiply(const Kernels<T>& kernels, const ChannelProduct<T>& product) noexc
     Tile<T> tile;
     tile.left_stride = std::ptrdiff_t(pixels.step[2]);
     tile.left_offsets = product.pixel_offsets;
+    tile.left_columns = product.kernel_columns;
     tile.right = &product.panel;
     tile.y_stride = std::ptrdiff_t(product.sums_step[2]);
     tile.depth = product.depth;

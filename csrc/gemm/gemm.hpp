@@ -81,6 +81,7 @@ struct ChannelProduct {
     const T* ahead = nullptr;  // weights that are multiplied next, which come into a cache meanwhile; or null
     TileRuns runs{0, 0};       // or as tile_runs finds them
     Pieces* pieces = nullptr;  // what comes into a cache after that, of which some are left to take; or null
+    int kernel_columns = 0;    // depth is rows of so many neighbouring elements; or anything: 0
 };
 
 /// sums = pixels · panel, or sums + that.

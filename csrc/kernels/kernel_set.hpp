@@ -71,6 +71,7 @@ struct Tile {
     bool accumulate;                      // y holds the sum of the earlier depth blocks
     const Epilogue<T>* epilogue;          // on the last block: rows are output channels; or null
     ptrdiff_t left_jump = 0, y_jump = 0;  // of a panel
+    int left_columns = 0;                 // of a panel: depth is rows of so many neighbouring elements; or anything: 0
     const void* ahead = nullptr;          // of a panel: what lies alike from here on comes into a cache meanwhile,
     ptrdiff_t ahead_step = 0;             // or what lies so many bytes further with each depth; or 0
 };
@@ -252,8 +253,7 @@ struct SumFinish {
     ptrdiff_t sums_stride;
     int64_t rows, cols;
     const uint32_t* added;
-    const uint32_t* factors;
-    const uint32_t* region_sums;
+    const uint32_t *factors, *region_sums;
     const float* scales;
     float low, high;
     int32_t zero_point;

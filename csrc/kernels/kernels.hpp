@@ -66,6 +66,7 @@
 #include "kernels/micro_kernel.hpp"
 #include "kernels/one_pixel_kernel.hpp"
 #include "kernels/packing.hpp"
+#include "kernels/panel_row_kernel.hpp"
 #include "kernels/small_image_kernel.hpp"
 
 namespace flatconv {
@@ -99,7 +100,7 @@ constexpr Kernels<typename Isa::Scalar> make_kernels() {
     kernels.multiply = multiply<Isa, ScatteredVectors>;
     kernels.panel_vectors = Isa::panel_vectors;
     for (int v = 0; v < Isa::panel_vectors; ++v) kernels.panel_rows[v] = Isa::panel_rows[v];
-    kernels.multiply_panel = multiply_panel<Isa>;
+    kernels.multiply_panel = multiply_panel_or_rows<Isa>;
     kernels.direct_cols = Isa::lanes * Isa::direct_vectors;
     kernels.convolve = convolve<Isa>;
     if constexpr (Isa::image_vectors > 0) {
