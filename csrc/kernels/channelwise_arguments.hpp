@@ -134,8 +134,8 @@ struct ChannelColumns {
     ptrdiff_t residual_row_stride;
 };
 
-/// As many as there are registers for where each has a sum for each kernel row that waits for the others; of the largest
-/// kernels, which do not wait, so many that sums do not wait for themselves.
+/// As many as there are registers for where each has a sum for each kernel row that waits for the others; of the
+/// largest kernels, which do not wait, so many that sums do not wait for themselves.
 constexpr int channel_columns(int64_t size) { return size == 5 ? 4 : 7; }
 
 /// The gradients of kernel elements whose groups have one channel or a few, for a vector of these: each sum goes on
