@@ -1,14 +1,17 @@
-// The executors of examples/cpp: every participant once, callers at the same time, calls within calls, the same bits.
+// The executors of examples/cpp: every participant once, callers at the same time, calls within calls, the same bits;
+// and one whose participants take turns, so that any of them may do all of the work.
 #include <doctest/doctest.h>
 #include <flatconv/flatconv.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <limits>
 #include <thread>
 #include <vector>
 
 #include "kernel_sets.hpp"
+#include "random_call.hpp"
 #include "thread_pool.hpp"
 #ifdef FLATCONV_HAVE_TBB
 #include "tbb_executor.hpp"
@@ -35,6 +38,20 @@ struct Tbb {
 #else
 #define EXECUTORS PooledOf3, PooledOf0
 #endif
+
+/// One participant after the other: the first one finds all tasks, and the others none.
+class InTurns final : public Executor {
+  public:
+    InTurns(int participants, int first) : participants_(participants), first_(first) {}
+
+    int concurrency() const noexcept override { return participants_; }
+    void run(int participants, void (*body)(void*, int), void* context) noexcept override {
+        for (int i = 0; i < participants; ++i) body(context, (first_ + i) % participants);
+    }
+
+  private:
+    const int participants_, first_;
+};
 
 void run(Executor& executor, int participants, const std::function<void(int)>& body) {
     executor.run(
@@ -91,5 +108,36 @@ TEST_CASE_TEMPLATE("convolutions on executors have the reference's bits", T, EXE
         std::vector<float> y(expected.size(), std::numeric_limits<float>::quiet_NaN());
         REQUIRE(conv(problem, {x.data(), weight.data(), {}}, y.data(), options));
         CHECK(same_bits(y, expected));
+    }
+}
+
+TEST_CASE_TEMPLATE("any participant may do all of the work, in its part of a workspace that held anything", T, float,
+                   double) {
+    const IsaReset reset;
+    for (unsigned seed = 0; seed < 12; ++seed) {
+        CAPTURE(seed);
+        RandomCall<T> random(seed, seed % 3 == 2);
+        const IsaInfo isa = instruction_sets()[seed % instruction_sets().size()];
+        if (!isa.usable || !set_isa(isa.name)) continue;
+        CAPTURE(isa.name);
+        for (const Algorithm algorithm : all_algorithms) {
+            CAPTURE(int(algorithm));
+            if (algorithm == Algorithm::reference) continue;  // without a workspace, and slow
+            for (int first = 0; first < 3; ++first) {
+                CAPTURE(first);
+                InTurns executor(3, first);
+                Options options;
+                options.algorithm = algorithm;
+                options.executor = &executor;
+                options.work_per_thread = 0;
+                std::size_t needed = 0;
+                REQUIRE(workspace_bytes(random.problem, needed, options, Operation::conv, random.inputs()));
+                std::vector<std::byte> workspace(needed + 1, std::byte(first == 1 ? 0x7F : 0xFF));
+                options.workspace = workspace.data();
+                options.workspace_bytes = workspace.size();
+                random.check(Layout::rows,
+                             [&](const Array& y) { return conv(random.problem, random.inputs(), y, options); });
+            }
+        }
     }
 }
