@@ -1,6 +1,8 @@
 // Places of boxes and tasks, and the sizes that every way of computing a band has in common.
 #include "conv/band_plan.hpp"
 
+#include <array>
+
 namespace flatconv {
 
 PixelBox BandPlan::at(const ConvShape& shape, std::int64_t index) const {
@@ -11,6 +13,25 @@ PixelBox BandPlan::at(const ConvShape& shape, std::int64_t index) const {
         part.size[axis] = std::min(box[axis], shape.output[axis] - part.first[axis]);
     }
     return part;
+}
+
+double busiest_thread(const ConvShape& shape, const BandPlan& plan, double cycles, double cycles_of_last,
+                      int threads) noexcept {
+    std::array<double, most_counted_threads> busy{};
+    const auto first = busy.begin(), end = first + threads;
+    std::int64_t full = plan.boxes();
+    for (std::size_t axis = 0; axis < max_spatial_rank; ++axis) {
+        if (shape.output[axis] % plan.box[axis] != 0) full -= plan.boxes() / plan.counts[axis];
+    }
+    for (std::int64_t box = 0; box < plan.boxes(); ++box) {
+        const double of_row = (box < full ? cycles : cycles_of_last) / double(plan.rows);
+        for (std::int64_t i = 0; i < shape.batch * shape.groups; ++i) {
+            for (std::int64_t row = 0; row < shape.out_channels; row += plan.rows) {
+                *std::min_element(first, end) += of_row * double(std::min(plan.rows, shape.out_channels - row));
+            }
+        }
+    }
+    return *std::max_element(first, end);
 }
 
 std::int64_t groups_at_once(const ConvShape& shape, const BandPlan& bands, double cycles, int threads) noexcept {

@@ -26,6 +26,12 @@ struct BandPlan {
     PixelBox at(const ConvShape& shape, std::int64_t index) const;
 };
 
+/// How long the busiest thread computes where each takes the next task as soon as it is free. They take so many cycles,
+/// those of the last boxes along the axis that is cut `cycles_of_last`, and less where rows are fewer.
+double busiest_thread(const ConvShape& shape, const BandPlan& plan, double cycles, double cycles_of_last,
+                      int threads) noexcept;
+inline constexpr int most_counted_threads = 16;
+
 /// Groups for one task where `cycles` are those of a box of one group: enough to make the task worth its beginning, and
 /// few enough to keep all threads busy.
 std::int64_t groups_at_once(const ConvShape& shape, const BandPlan& bands, double cycles, int threads) noexcept;
@@ -50,6 +56,7 @@ struct BandTask {
 struct BandWork {
     double cycles;
     double elements;
+    double again = 0;  // cycles more where other tasks have read the same x
 };
 
 /// The sizes that bands are made of.
@@ -72,7 +79,7 @@ inline constexpr double stray = 6;         // of an element that is read or writ
 inline constexpr double pack = 0.25;       // of an element that is packed
 inline constexpr double join = 0.5;        // of two that are packed as one word
 inline constexpr double finish = 0.5;      // of an element that is transposed on its way to y
-inline constexpr double weight = 0.15;     // of an element of the weights that comes from the second-level cache,
+inline constexpr double weight = 0.15;     // of an element of weights or x that comes from the second-level cache,
 inline constexpr double far_weight = 0.4;  // and from beyond it
 inline constexpr double gap = 2;           // of an element that is read in place, with gaps, from beyond the caches
 inline constexpr double check = 20;        // of one depth of a panel, whether its weights are finite
@@ -92,8 +99,8 @@ inline double tile_depth(double rows, double vectors) {
 /// The same of vectors that are neighbours in a panel, if each tile reads that from the second-level cache.
 inline double far_panel_depth(double rows, double vectors) { return std::max(rows * vectors, rows + 3.6 * vectors); }
 
-/// Some of all the weights, on their way to the multipliers.
-inline double weights(double elements, double all_bytes) {
+/// Some of all weights or of all pixels, on their way to the multipliers.
+inline double brought(double elements, double all_bytes) {
     return elements * (all_bytes <= double(second_level_cache) ? weight : far_weight);
 }
 
@@ -104,6 +111,13 @@ inline ConvShape one_group(ConvShape shape) noexcept {
     shape.out_channels *= shape.groups;
     shape.groups = 1;
     return shape;
+}
+
+/// The size of x, where its elements are T.
+template <typename T>
+double x_bytes(const ConvShape& shape) noexcept {
+    const auto [depth, height, width] = shape.input;
+    return double(shape.batch * shape.groups * shape.in_channels) * double(depth * height * width) * double(sizeof(T));
 }
 
 /// Elements that a band of the box takes, by channel and by row; close enough for a cost.
@@ -126,12 +140,16 @@ constexpr std::int64_t next_size(std::int64_t size, std::int64_t whole, std::int
 }
 
 /// The plan of least time whose bands keep at most `max_elements` (or the least that a band can), where
-/// `work(box, rows)` tells what a band with so many output channels comes to.
+/// `work(box, rows)` tells what a band with so many output channels comes to. One that is kept for many calls may take
+/// longer to find.
 template <typename Work>
 BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t max_elements, int threads,
-                    const Work& work) noexcept {
+                    const Work& work, bool kept = false) noexcept {
     /// More pixels gain nothing, and bands should be many enough to share.
-    constexpr std::int64_t most_pixels = 4096;
+    constexpr std::int64_t most_pixels = 4096, few_tasks = 4;
+    /// Threads that share few tasks may share more of them more evenly, but each has a beginning and an end.
+    constexpr double worth_more_tasks = 0.96;
+    const bool counts_shares = kept && threads > 1 && threads <= most_counted_threads;
     BandPlan best{};
     // Boxes grow from one candidate to the next. False when this one is too large, and so are all that follow.
     const auto consider = [&](const Extent& box) {
@@ -141,12 +159,21 @@ BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t
         const std::int64_t independent = shape.batch * shape.groups * plan.boxes();
         const std::int64_t wanted_parts = independent < threads ? ceil_div(threads, independent) : 1;
         const std::int64_t row_units = ceil_div(shape.out_channels, units.rows);
-        const std::int64_t part_units = ceil_div(row_units, std::min(wanted_parts, row_units));
-        plan.rows = std::min(shape.out_channels, part_units * units.rows);
-        plan.row_parts = ceil_div(shape.out_channels, plan.rows);
-        plan.tasks = independent * plan.row_parts;
-        const BandWork band = work(box, plan.rows);
-        plan.cycles = (band.cycles + cost::task) * double(ceil_div(plan.tasks, threads));
+        const auto cut_rows = [&](std::int64_t parts) {
+            plan.rows = std::min(shape.out_channels, ceil_div(row_units, std::min(parts, row_units)) * units.rows);
+            plan.row_parts = ceil_div(shape.out_channels, plan.rows);
+            plan.tasks = independent * plan.row_parts;
+            const BandWork band = work(box, plan.rows);
+            if (counts_shares && plan.tasks <= 2 * few_tasks * threads) {
+                const double beside = cost::task + (parts > wanted_parts ? band.again : 0);
+                const double last = work(plan.at(shape, plan.boxes() - 1).size, plan.rows).cycles;
+                plan.cycles = busiest_thread(shape, plan, band.cycles + beside, last + beside, threads);
+            } else {
+                plan.cycles = (band.cycles + cost::task) * double(ceil_div(plan.tasks, threads));
+            }
+            return band;
+        };
+        const BandWork band = cut_rows(wanted_parts);
         // The last box of an axis may be smaller; but of several threads, the busiest may have none of those.
         for (std::size_t axis = 0; threads == 1 && axis < max_spatial_rank; ++axis) {
             Extent last = box;
@@ -158,6 +185,10 @@ BandPlan plan_bands(const ConvShape& shape, const BandUnits& units, std::int64_t
         const bool first = best.tasks == 0;
         if (!first && (band.elements > double(max_elements) || box[0] * box[1] * box[2] > most_pixels)) return false;
         if (first || plan.cycles < best.cycles) best = plan;
+        while (counts_shares && plan.tasks < few_tasks * threads && plan.row_parts < row_units) {
+            cut_rows(2 * plan.row_parts);
+            if (plan.cycles < worth_more_tasks * best.cycles) best = plan;
+        }
         return true;
     };
     const auto [planes, rows, cols] = shape.output;

@@ -37,9 +37,11 @@ struct ChannelBlocking {
                : panels_outside ? shape.in_channels
                                 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
           band_shape(without_gaps(shape)),
-          bands(plan_bands(shape, {int(panels.width), kernels.panel_rows[kernels.panel_vectors - 1]},
-                           request.band_bytes / std::int64_t(sizeof(T)), request.threads,
-                           [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
+          bands(plan_bands(
+              shape, {int(panels.width), kernels.panel_rows[kernels.panel_vectors - 1]},
+              request.band_bytes / std::int64_t(sizeof(T)), request.threads,
+              [this](const Extent& box, std::int64_t rows) { return work(box, rows); },
+              request.weights == WeightForm::packed)),
           layout(band_shape, band_box({{0, 0, 0}, bands.box}).size),
           participants(int(std::min<std::int64_t>(request.participants, bands.tasks))),
           packs_in_tasks(
@@ -161,10 +163,8 @@ struct ChannelBlocking {
     /// Whether some panels read every other pixel of an x that no cache near the CPU holds.
     bool has_far_gaps() const {
         constexpr std::int64_t some = 8;
-        const auto [depth, height, width] = shape.input;
-        const double elements = double(shape.batch * shape.groups * shape.in_channels) * double(depth * height * width);
         return in_place && !strays && shape.stride[2] > 1 && panels.panels() >= some &&
-               elements * double(sizeof(T)) > 4 * double(second_level_cache);
+               x_bytes<T>(shape) > 4 * double(second_level_cache);
     }
 
     static ConvShape without_gaps(ConvShape shape) {
@@ -248,10 +248,10 @@ struct ChannelBlocking {
         const double stray = !strays ? 0 : half_x ? cost::stray : cost::finish;
         return {stray * channels * padded.elements + tiles + tables + gaps +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
-                    cost::weights(double(rows) * depth,
+                    cost::brought(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
                     (strays && !half_y ? cost::pad : cost::finish) * sums,
-                read + kept};
+                read + kept, in_place ? cost::brought(pixels * channels, x_bytes<T>(shape)) : 0};
     }
 };
 

@@ -74,7 +74,7 @@ struct OnePixelBlocking {
             double(shape.groups * shape.out_channels) * double(shape.depth * std::int64_t(sizeof(T)));
         const double packing = weights == WeightForm::packed ? 0 : cost::finish * elements;
         band.cycles =
-            (cost::task + packing + cost::weights(elements, all_bytes)) * double(ceil_div(band.tasks, request.threads));
+            (cost::task + packing + cost::brought(elements, all_bytes)) * double(ceil_div(band.tasks, request.threads));
         return band;
     }
 };

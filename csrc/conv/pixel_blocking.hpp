@@ -43,8 +43,10 @@ struct PixelBlocking {
           keeps_sums(!request.y_in_rows),
           block(std::clamp<std::int64_t>(shape.depth, 1, multiplier.block)),
           ring(in_place ? 0 : std::min(shape.in_channels, ceil_div(block - 1, shape.taps) + 1)),
-          bands(plan_bands(shape, {kernels.tile_rows, kernels.tile_cols}, request.band_bytes / std::int64_t(sizeof(T)),
-                           request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); })),
+          bands(plan_bands(
+              shape, {kernels.tile_rows, kernels.tile_cols}, request.band_bytes / std::int64_t(sizeof(T)),
+              request.threads, [this](const Extent& box, std::int64_t rows) { return work(box, rows); },
+              request.weights == WeightForm::packed)),
           layout(shape, bands.box),
           vectors(ceil_div(bands.box[0] * bands.box[1] * bands.box[2], kernels.lanes)),
           packed_vectors(packing == Packing::all ? vectors : count_crossing()),
@@ -105,11 +107,12 @@ struct PixelBlocking {
                     double(ceil_div(rows, kernels.tile_rows)) * strip +
                     channels * (cost::pad * padded.elements + cost::pad_row * padded.rows) +
                     (word_depths == 1 ? cost::pack : cost::join) * packed * depth +
-                    cost::weights(double(rows) * depth,
+                    cost::brought(double(rows) * depth,
                                   double(shape.groups * shape.out_channels) * depth * double(sizeof(T))) +
                     (half_y ? cost::pad : 4 * cost::finish) * sums,
                 (in_place ? pixels * double(block) : padded.elements * double(words(ring))) +
-                    packed * double(words(block)) + kept};
+                    packed * double(words(block)) + kept,
+                in_place ? cost::brought(pixels * channels, x_bytes<T>(shape)) : 0};
     }
 
     /// In the largest box; a smaller one has no more.
