@@ -22,7 +22,7 @@ constexpr bool has_shared_tile(int rows, int most, int step) {
 /// Two runs of pixels, or one of an odd number, which are `Step` elements apart. A pixel is loaded for the first
 /// element that reads it, so that few wait in registers.
 template <typename Isa, int Rows, int Step>
-__attribute__((noinline)) void multiply_kernel_rows(const Tile<typename Isa::Scalar>& tile) {
+__attribute__((noinline)) void multiply_row_tile(const Tile<typename Isa::Scalar>& tile) {
     using Scalar = typename Isa::Scalar;
     using Vector = typename Isa::Vector;
     constexpr int lanes = Isa::lanes, columns = shared_columns;
@@ -63,7 +63,7 @@ FLATCONV_INLINE bool multiply_if_shared(const Tile<typename Isa::Scalar>& tile) 
     } else {
         if constexpr (has_shared_tile(Rows, Isa::panel_rows[0], Step)) {
             if (tile.rows == Rows && tile.left_stride == Step) {
-                multiply_kernel_rows<Isa, Rows, Step>(tile);
+                multiply_row_tile<Isa, Rows, Step>(tile);
                 return true;
             }
         }
