@@ -114,6 +114,7 @@ def test_transposes_and_gradients_are_those_of_the_real_one(isa, problem):
     ("x_shape", "weight_shape", "keywords"),
     [
         ((1, 40, 14, 15), (35, 40, 3, 3), {"padding": 1}),
+        ((6, 20, 24, 22), (24, 20, 3, 3), {"padding": 1}),
         ((2, 24, 30, 31), (48, 6, 3, 3), {"padding": 2, "dilation": 2, "groups": 4}),
         ((1, 33, 25, 26), (33, 1, 5, 5), {"padding": 2, "groups": 33}),
         ((1, 50, 9, 9), (30, 50, 1, 1), {}),

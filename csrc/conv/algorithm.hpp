@@ -100,6 +100,10 @@ class ConvPlan {
     /// need not know.
     virtual std::string describe() const { return {}; }
 
+    /// Whether `run` also takes complex weights that lie in rows, marked as such by their type, for the real ones that
+    /// they stand for.
+    virtual bool reads_complex_weights() const { return false; }
+
     /// Computes y. `workspace` has `workspace_bytes()` and starts on a cache line; nothing else is allocated.
     virtual void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const = 0;
 };

@@ -162,6 +162,12 @@ struct Interleaved {
     }
 };
 
+/// Whether pack_panel is all that reads the weights.
+template <template <typename> class Way>
+constexpr bool packs_panels_alone = false;
+template <>
+constexpr bool packs_panels_alone<AcrossChannels> = true;
+
 template <typename T, template <typename> class Way>
 class BlockedPlan final : public ConvPlan {
   public:
@@ -184,6 +190,8 @@ class BlockedPlan final : public ConvPlan {
                std::to_string(bands.box[0] * bands.box[1] * bands.box[2]) + " pixels × " + std::to_string(bands.rows) +
                " channels";
     }
+
+    bool reads_complex_weights() const override { return packs_panels_alone<Way>; }
 
     void run(const ConvArrays& called, const Runtime& runtime, std::byte* workspace) const override {
         const ConvArrays arrays = joined_arrays(request_.shape, blocking_.shape, called);

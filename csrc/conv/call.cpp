@@ -66,7 +66,12 @@ void describe_layout(const TaskSizes& sizes, const ConvArrays& arrays, PlanReque
     request.y_halves_dense = y_halves && is_dense(sizes.result.spatial, arrays.y.byte_strides, half_bytes);
     const std::int64_t bytes = element_bytes(request.dtype);
     const bool real = request.shape.parts == 1;
-    if (!arrays.packed && real) {
+    if (!arrays.packed && !real) {
+        const WeightSizes weights = complex_weight_sizes(request.shape);
+        const auto in_rows =
+            computes_in_float(request.dtype) ? lies_in_complex_rows<float> : lies_in_complex_rows<double>;
+        request.weights = in_rows(weights, arrays.weight) ? WeightForm::rows : WeightForm::strided;
+    } else if (!arrays.packed) {
         const WeightSizes weights = weight_sizes(request.shape);
         const bool in_rows = arrays.weight.stored == DType::float32   ? lies_in_rows<float>(weights, arrays.weight)
                              : arrays.weight.stored == DType::float64 ? lies_in_rows<double>(weights, arrays.weight)

@@ -2,6 +2,7 @@
 #include "conv/complex_weights.hpp"
 
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "base/aligned_buffer.hpp"
@@ -16,18 +17,17 @@ template <typename T>
 class ComplexPlan : public ConvPlan {
   public:
     ComplexPlan(const PlanRequest& request, std::int64_t row_stride)
-        : request_(request),
-          sizes_(complex_weight_sizes(request.shape)),
-          row_stride_(row_stride),
-          own_bytes_(std::size_t(round_up(weight_sizes(request.shape).rows() * row_stride * std::int64_t(sizeof(T)),
-                                          std::int64_t(cache_line)))) {}
+        : request_(request), sizes_(complex_weight_sizes(request.shape)), row_stride_(row_stride) {}
 
     /// Plans the real task in what the limit leaves.
     Status plan_real(PlanTask plan_task, Algorithm wanted, std::size_t workspace_limit) {
         PlanRequest real = request_;
         real.weights = WeightForm::rows;
+        own_bytes_ = std::size_t(round_up(weight_sizes(request_.shape).rows() * row_stride_ * std::int64_t(sizeof(T)),
+                                          std::int64_t(cache_line)));
         real.reserved_bytes += own_bytes_;
         if (Status status = plan_task(real, wanted, workspace_limit, plan_); !status) return status;
+        if (needs_no_real_weights(*plan_)) own_bytes_ = 0;
         if (workspace_bytes() + request_.reserved_bytes <= workspace_limit) return {};
         return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
                                                " bytes is too small: these complex numbers need " +
@@ -38,6 +38,9 @@ class ComplexPlan : public ConvPlan {
     std::size_t workspace_bytes() const override { return own_bytes_ + plan_->workspace_bytes(); }
 
   protected:
+    /// Whether the real task makes its own of the complex ones, as they lie.
+    virtual bool needs_no_real_weights(const ConvPlan&) const { return false; }
+
     /// body(row) for every row of the complex weights, shared out.
     template <typename Body>
     void for_each_row(const Runtime& runtime, const Body& body) const {
@@ -45,6 +48,8 @@ class ComplexPlan : public ConvPlan {
             runtime.executor, request_.participants, sizes_.rows(), [&](int, std::int64_t row) { body(row); },
             &runtime.cancellation);
     }
+
+    bool has_no_real_weights() const { return own_bytes_ == 0; }
 
     /// Runs the real task behind the weights.
     void run_real(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const {
@@ -62,7 +67,7 @@ class ComplexPlan : public ConvPlan {
     const std::int64_t row_stride_;
 
   private:
-    const std::size_t own_bytes_;
+    std::size_t own_bytes_ = 0;
     std::unique_ptr<ConvPlan> plan_;
 };
 
@@ -73,6 +78,11 @@ class WeightsPlan final : public ComplexPlan<T> {
         : ComplexPlan<T>(request, packed_row_stride<T>(request.shape.depth)) {}
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
+        if (this->has_no_real_weights()) {
+            ConvArrays complex = arrays;
+            complex.weight.stored = std::is_same_v<T, float> ? DType::complex64 : DType::complex128;
+            return this->run_real(complex, runtime, workspace);
+        }
         T* const rows = reinterpret_cast<T*>(workspace);
         this->for_each_row(runtime, [&](std::int64_t row) {
             expand_row(this->sizes_, arrays.weight, row, this->request_.conjugates, rows + 2 * row * this->row_stride_,
@@ -81,6 +91,11 @@ class WeightsPlan final : public ComplexPlan<T> {
         ConvArrays real = arrays;
         real.weight = {rows, this->real_strides()};
         this->run_real(real, runtime, workspace);
+    }
+
+  protected:
+    bool needs_no_real_weights(const ConvPlan& plan) const override {
+        return plan.reads_complex_weights() && this->request_.weights == WeightForm::rows && !this->request_.conjugates;
     }
 };
 

@@ -2,7 +2,8 @@
 //
 // A complex channel of x or y is two real ones, its real and its imaginary part, which lie where they lie. Between
 // them, a complex weight w is the matrix ((re w, −im w), (im w, re w)), so that a complex convolution is a real one of
-// twice as many channels: four real products for each complex one. Only the weights have to be written down anew.
+// twice as many channels: four real products for each complex one. Only the weights have to be written down anew, if
+// they are not packed into panels, which pack_panel does from complex ones as well.
 //
 // The transpose of that real convolution multiplies with the conjugate of w. So it is the gradient of the input; and a
 // transposed convolution, which multiplies with w itself, is the transpose of the convolution with its conjugate:
@@ -23,7 +24,7 @@ inline WeightSizes complex_weight_sizes(const ConvShape& shape) noexcept {
 using PlanTask = Status (*)(PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
                             std::unique_ptr<ConvPlan>& chosen);
 
-/// A task that reads complex weights: it brings them into real rows, with which the planned one works.
+/// A task that reads complex weights: it brings them into real rows, if the planned one needs those.
 Status plan_complex_weights(PlanTask plan_task, PlanRequest request, Algorithm wanted, std::size_t workspace_limit,
                             std::unique_ptr<ConvPlan>& chosen);
 

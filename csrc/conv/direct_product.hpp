@@ -99,7 +99,7 @@ class DirectTask {
     void convolve(const OutputBand<T>& y, std::int64_t group, std::int64_t depth, bool last) {
         const BandLayout& layout = blocking_.layout;
         const WeightRows<T>& weights = operands_.weights;
-        const bool finishes = last && (!workspace_.sums || copies(y));
+        const bool finishes = last && (!workspace_.sums || finishes_sums(y));
         // A flattened box ends with its last pixel.
         const std::int64_t row_length = layout.position_at(0, 1, 0);
         const std::int64_t cols = blocking_.flattens ? (box_.size[1] - 1) * row_length + box_.size[2] : box_.size[2];
@@ -137,8 +137,11 @@ class DirectTask {
         return std::ptrdiff_t(DirectWorkspace<T>::sums_channel_stride(blocking_));
     }
 
-    /// Whether sums are finished where they are kept, and need only be copied.
-    bool copies(const OutputBand<T>& y) const { return blocking_.half_y || (blocking_.y_in_rows && !y.has_residual()); }
+    /// Whether sums are finished where they are kept.
+    bool finishes_sums(const OutputBand<T>& y) const { return blocking_.half_y || copies(y) || y.joins_rows(); }
+
+    /// Whether they need only be copied then.
+    bool copies(const OutputBand<T>& y) const { return blocking_.y_in_rows && !y.has_residual(); }
 
     /// From the sums that were kept to y.
     void bring_home(const OutputBand<T>& y) const {
@@ -146,14 +149,13 @@ class DirectTask {
             return y.store_rows(blocking_.kernels, 0, shape_.out_channels, workspace_.sums, sums_channel_stride(),
                                 sums_line_stride());
         }
+        if (!copies(y)) {
+            return y.scatter_rows(blocking_.kernels, 0, shape_.out_channels, workspace_.sums, sums_channel_stride(),
+                                  sums_line_stride());
+        }
         for (std::int64_t r = 0; r < shape_.out_channels; ++r) {
-            T* const sums = workspace_.sums + r * sums_channel_stride();
-            if (copies(y)) {
-                blocking_.kernels.copy_block({sums, sums_line_stride(), 1, box_.size[1], box_.size[2], y.row(r),
-                                              std::ptrdiff_t(shape_.output[2])});
-            } else {
-                y.scatter(blocking_.kernels, r, sums, sums_line_stride());
-            }
+            blocking_.kernels.copy_block({workspace_.sums + r * sums_channel_stride(), sums_line_stride(), 1,
+                                          box_.size[1], box_.size[2], y.row(r), std::ptrdiff_t(shape_.output[2])});
         }
     }
 

@@ -37,6 +37,7 @@ class OutputBand {
             residual_ = static_cast<const std::byte*>(arrays.residual.data) + first(residual_strides_);
         }
         epilogue_ = with_activation(activation_, {operands.bias + first_row_, nullptr, 0, false, 0, 0});
+        joins_rows_ = !residual_ && !half && holds_pairs(task.rows);
         if (!residual_) return;
         if (half) {
             // That it is added, and what follows, is left to store_line, store_rows and store_pixels.
@@ -174,13 +175,32 @@ class OutputBand {
                 store_line(kernels, row, rows, p, cols, row_memory, std::ptrdiff_t(cols), false);
             }
         } else {
+            const bool finishes = half_ || joins_rows_;
+            const auto line = std::ptrdiff_t(box_.size[2]), stride = std::ptrdiff_t(pixels);
             each_run(pixels, [&](const T* from, std::int64_t, std::int64_t, std::int64_t first, std::int64_t run) {
-                kernels.transpose({from, sums_stride, run, rows, row_memory + first, std::ptrdiff_t(pixels),
-                                   half_ ? &part : nullptr});
+                kernels.transpose(
+                    {from, sums_stride, run, rows, row_memory + first, stride, finishes ? &part : nullptr});
             });
-            const auto line = std::ptrdiff_t(box_.size[2]);
-            if (half_) return store_rows(kernels, row, rows, row_memory, std::ptrdiff_t(pixels), line);
-            for (std::int64_t r = 0; r < rows; ++r) scatter(kernels, row + r, row_memory + r * pixels, line);
+            if (half_) return store_rows(kernels, row, rows, row_memory, stride, line);
+            scatter_rows(kernels, row, rows, row_memory, stride, line);
+        }
+    }
+
+    /// Whether sums can be finished where they are kept, before `scatter_rows` brings them to y: those of complex
+    /// numbers whose parts are neighbours there.
+    bool joins_rows() const { return joins_rows_; }
+
+    /// Brings the sums of some rows to y, wherever its pixels lie, and finishes them unless it `joins_rows`. Rows are
+    /// `sums_stride` apart, lines of pixels `line_stride`.
+    void scatter_rows(const Kernels<T>& kernels, std::int64_t row, std::int64_t rows, T* sums,
+                      std::ptrdiff_t sums_stride, std::ptrdiff_t line_stride) const {
+        for (std::int64_t r = 0; r < rows; r += joins_rows_ ? 2 : 1) {
+            T* const from = sums + r * sums_stride;
+            if (joins_rows_) {
+                join_rows(row + r, from, from + sums_stride, line_stride);
+            } else {
+                scatter(kernels, row + r, from, line_stride);
+            }
         }
     }
 
@@ -300,6 +320,30 @@ class OutputBand {
         add_halves(kernels, *half_, activation_, line, residual_strides_[4], cols, sums);
     }
 
+    /// Whether the pixels of each two of so many rows take turns in y.
+    bool holds_pairs(std::int64_t rows) const {
+        const auto misplaced = [](std::int64_t bytes) { return bytes % std::int64_t(alignof(T)) != 0; };
+        return shape_.parts == 2 && first_row_ % 2 == 0 && rows % 2 == 0 &&
+               y_strides_[4] == 2 * std::int64_t(sizeof(T)) &&
+               !misplaced(std::int64_t(reinterpret_cast<std::intptr_t>(y_))) &&
+               std::none_of(y_strides_.begin() + 1, y_strides_.end(), misplaced);
+    }
+
+    /// Brings the finished sums of two such rows to y.
+    void join_rows(std::int64_t row, const T* real, const T* imaginary, std::ptrdiff_t line_stride) const {
+        const bool in_one_line = line_stride == box_.size[2] && is_one_line();
+        const std::int64_t cols = in_one_line ? box_.pixels() : box_.size[2];
+        for (std::int64_t line = 0; line * cols < box_.pixels(); ++line) {
+            const std::int64_t d = line / box_.size[1], h = line % box_.size[1];
+            T* __restrict const to = this->row(row) + elements(offset(y_strides_, d, h));
+            const T *const re = real + line * line_stride, *const im = imaginary + line * line_stride;
+            for (std::int64_t w = 0; w < cols; ++w) {
+                to[2 * w] = re[w];
+                to[2 * w + 1] = im[w];
+            }
+        }
+    }
+
     static std::ptrdiff_t elements(std::int64_t bytes) { return std::ptrdiff_t(bytes / std::int64_t(sizeof(T))); }
     static std::int64_t offset(const ByteStrides& strides, std::int64_t d, std::int64_t h) {
         return d * strides[2] + h * strides[3];
@@ -320,6 +364,7 @@ class OutputBand {
     const ActivationSteps<T>& activation_;
     const HalfKernels<T>* const half_;
     Epilogue<T> epilogue_;
+    bool joins_rows_ = false;
 };
 
 }  // namespace flatconv

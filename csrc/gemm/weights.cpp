@@ -103,6 +103,15 @@ bool lies_in_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept {
 }
 
 template <typename T>
+bool lies_in_complex_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept {
+    constexpr std::int64_t bytes = sizeof(T);
+    const ByteStrides& strides = weight.byte_strides;
+    return reinterpret_cast<std::uintptr_t>(weight.data) % alignof(T) == 0 &&
+           (sizes.rows() <= 1 || strides[0] % bytes == 0) && is_dense(sizes.kernel, strides, 2 * bytes) &&
+           (sizes.in_channels <= 1 || strides[1] == 2 * bytes * sizes.taps());
+}
+
+template <typename T>
 void pack_row(const HalfKernels<T>* half, const WeightSizes& sizes, const ConstArray& weight, std::int64_t row,
               T* packed) noexcept {
     const std::byte* from = static_cast<const std::byte*>(weight.data) +
@@ -181,6 +190,49 @@ void expand_row(const WeightSizes& sizes, const ConstArray& weight, std::int64_t
     });
 }
 
+namespace {
+
+/// The real numbers of complex weights, `rows` of them from `first_row` on, which lie in rows: between the parts of an
+/// input and an output channel stand (re, −im) and (im, re), so that of one input part, neighbouring output channels
+/// have a weight's parts side by side.
+template <typename T>
+void pack_complex_panel(const Kernels<T>& kernels, const WeightSizes& sizes, const ConstArray& weight,
+                        std::int64_t first_row, std::int64_t rows, std::int64_t first_depth, std::int64_t depth,
+                        T* packed, std::int64_t width) {
+    constexpr std::int64_t most_taps = 32, most_channels = max_panel_vectors * 16 / 2;
+    const std::int64_t taps = sizes.taps(), channels = rows / 2, pairs = width / 2, end = first_depth + depth;
+    const auto stride = std::ptrdiff_t(weight.byte_strides[0] / std::int64_t(sizeof(T)));
+    const T* const from = static_cast<const T*>(weight.data) + first_row / 2 * stride;
+    T parts[2 * most_taps * most_channels] = {};  // of each tap, the real ones of all channels, then the imaginary ones
+    for (std::int64_t c = first_depth / (2 * taps); 2 * c * taps < end; ++c) {
+        for (std::int64_t first = 0; first < taps; first += most_taps) {
+            const std::int64_t count = std::min(most_taps, taps - first);
+            kernels.transpose(
+                {from + 2 * (c * taps + first), stride, channels, 2 * count, parts, std::ptrdiff_t(pairs), nullptr});
+            for (std::int64_t tap = 0; tap < 2 * count; ++tap) {
+                const bool of_imaginary = tap >= count;
+                const std::int64_t at = tap - (of_imaginary ? count : 0);
+                const std::int64_t d = (2 * c + of_imaginary) * taps + first + at - first_depth;
+                if (d < 0 || d >= depth) continue;
+                T* const real = parts + 2 * at * pairs;
+                T* const imaginary = real + pairs;
+                const T* const in_turn[] = {of_imaginary ? imaginary : real, of_imaginary ? real : imaginary};
+                // That of real inputs comes first.
+                if (of_imaginary) {
+                    for (std::int64_t r = 0; r < pairs; ++r) imaginary[r] = -imaginary[r];
+                }
+                T* __restrict const to = packed + d * width;
+                for (std::int64_t r = 0; r < pairs; ++r) {
+                    to[2 * r] = in_turn[0][r];
+                    to[2 * r + 1] = in_turn[1][r];
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+
 template <typename T>
 void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const WeightSizes& sizes,
                 const ConstArray& weight, std::int64_t group, std::int64_t panel, std::int64_t first_depth,
@@ -188,6 +240,10 @@ void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const Wei
     const PanelLayout layout(sizes, kernels);
     const std::int64_t width = layout.width_of(panel);
     const std::int64_t rows = std::min(width, sizes.out_channels - panel * layout.width);
+    if (is_complex(weight.stored)) {
+        const std::int64_t first_row = group * sizes.out_channels + panel * layout.width;
+        return pack_complex_panel(kernels, sizes, weight, first_row, rows, first_depth, depth, packed, width);
+    }
     const ByteStrides& strides = weight.byte_strides;
     const std::byte* from =
         static_cast<const std::byte*>(weight.data) + sizes.row_at(strides, group, panel * layout.width);
@@ -241,6 +297,8 @@ void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const Wei
 
 template bool lies_in_rows<float>(const WeightSizes&, const ConstArray&) noexcept;
 template bool lies_in_rows<double>(const WeightSizes&, const ConstArray&) noexcept;
+template bool lies_in_complex_rows<float>(const WeightSizes&, const ConstArray&) noexcept;
+template bool lies_in_complex_rows<double>(const WeightSizes&, const ConstArray&) noexcept;
 template void pack_row<float>(const HalfKernels<float>*, const WeightSizes&, const ConstArray&, std::int64_t,
                               float*) noexcept;
 template void pack_row<double>(const HalfKernels<double>*, const WeightSizes&, const ConstArray&, std::int64_t,

@@ -59,6 +59,10 @@ inline WeightSizes panel_sizes(const WeightSizes& sizes) noexcept {
 template <typename T>
 bool lies_in_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept;
 
+/// The same of complex weights; `sizes` are theirs.
+template <typename T>
+bool lies_in_complex_rows(const WeightSizes& sizes, const ConstArray& weight) noexcept;
+
 /// Elements between packed rows: whole cache lines, an odd number of them, because rows at a distance of a large power
 /// of two would compete for the same few sets of the cache.
 template <typename T>
@@ -112,7 +116,8 @@ struct PanelLayout {
     }
 };
 
-/// Brings some depths of one panel of one group into their order; `half` as above.
+/// Brings some depths of one panel of one group into their order; `half` as above. Complex weights that lie in rows
+/// become real ones on their way, as expand_row makes them of w itself.
 template <typename T>
 void pack_panel(const Kernels<T>& kernels, const HalfKernels<T>* half, const WeightSizes& sizes,
                 const ConstArray& weight, std::int64_t group, std::int64_t panel, std::int64_t first_depth,
