@@ -129,8 +129,8 @@ struct FromImage {
     static WeightOrder weight_order(const Blocking&) { return WeightOrder::rows; }
 
     static std::string describe(const Blocking& blocking) {
-        return "lanes across pixels, strips of whole columns read from the image, " +
-               counted(blocking.groups_per_task, "group") + " at a time";
+        return std::string("lanes across pixels, ") + (blocking.lines ? "lines" : "strips of whole columns") +
+               " read from the image, " + counted(blocking.groups_per_task, "group") + " at a time";
     }
 };
 
@@ -244,7 +244,8 @@ std::unique_ptr<ConvPlan> plan_channels(const PlanRequest& request) {
 }
 
 std::unique_ptr<ConvPlan> plan_direct(const PlanRequest& request) {
-    auto in_place = make_plan_if_suited<FromImage>(request);
+    // Phases of transposes count their padding from the last tap, and not from the first.
+    auto in_place = request.shape.mirrored ? nullptr : make_plan_if_suited<FromImage>(request);
     return in_place ? std::move(in_place) : make_plan<Directly>(request);
 }
 

@@ -5,14 +5,17 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "base/aligned_buffer.hpp"
 #include "conv/algorithm.hpp"
 #include "conv/band_plan.hpp"
+#include "conv/line_shape.hpp"
+#include "gemm/gemm.hpp"
 
 namespace flatconv {
 
-/// A box of the output for the kernels, where all pixels of a channel follow each other.
+/// A box of the output for the kernels, where all pixels of a channel follow each other; or of lines.
 inline ImageBox image_box(const ConvShape& shape, const PixelBox& box) {
     const auto first = [&](std::size_t axis) {
         return shape.mirrored ? box.first[axis] + shape.pad_before[axis]
@@ -30,20 +33,32 @@ inline ImageBox image_box(const ConvShape& shape, const PixelBox& box) {
             std::ptrdiff_t(shape.output[2])};
 }
 
+inline ImageBox line_box(const ConvShape& shape, const PixelBox& box) {
+    ImageBox lines = image_box(shape, box);
+    lines.first_row = box.first[1];
+    lines.tap_step = std::ptrdiff_t(shape.mirrored ? -shape.dilation[2] : shape.dilation[2]);
+    return lines;
+}
+
 template <typename T>
 struct ImageBlocking {
     explicit ImageBlocking(const PlanRequest& request)
         : kernels(kernels_of<T>(*request.kernels)),
-          shape(request.shape),
+          lines(finds_lines && is_line(request.shape)),
+          shape(lines ? in_lines(request.shape) : request.shape),
           edge_shape(with_all_pixels(shape)),
           half_x(halves_of_x<T>(request)),
           half_y(halves_of_y<T>(request)),
           bands(plan(request)),
-          groups_per_task(groups_at_once(shape, bands, work(bands.box[1]), request.threads)),
-          channels_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box[1])))),
+          groups_per_task(groups_at_once(shape, bands, work(bands.box), request.threads)),
+          channels_per_poll(std::max<std::int64_t>(1, std::int64_t(1e5 / work(bands.box)))),
           participants(int(std::min<std::int64_t>(request.participants, tasks()))) {}
 
+    /// Words of bytes have no kernel for them.
+    static constexpr bool finds_lines = std::is_floating_point_v<T>;
+
     const Kernels<T>& kernels;
+    const bool lines;  // the kernels are rows, and so are the boxes' images
     const ConvShape shape;
     const ConvShape edge_shape;          // bands of it are the padded image, pixel by pixel
     const HalfKernels<T>* const half_x;  // of x; or null
@@ -69,7 +84,7 @@ struct ImageBlocking {
 
     /// Whether a transpose, for which there is no kernel, is a convolution: that of the image turned by half a circle,
     /// whose result is turned back. Every sum meets the same terms in the same order.
-    bool turns() const { return turns(kernels, shape); }
+    bool turns() const { return !lines && turns(kernels, shape); }
 
     /// Rows and columns of zeros before the turned image: what the transpose has behind it.
     static std::int64_t turned_pad(const ConvShape& shape, std::size_t axis) {
@@ -94,6 +109,9 @@ struct ImageBlocking {
 
     static bool suits(const PlanRequest& request) {
         const Kernels<T>& kernels = kernels_of<T>(*request.kernels);
+        if (is_line(request.shape)) {
+            return kernels.convolve_image && request.x_pixels_dense && request.y_in_rows && suits_line(request.shape);
+        }
         const bool mirrored = request.shape.mirrored;
         const bool transposes = mirrored && !turns(kernels, request.shape);
         const bool has_kernel = transposes ? kernels.transpose_image : kernels.convolve_image;
@@ -102,6 +120,16 @@ struct ImageBlocking {
         const bool halves = halves_of_x<T>(request) || halves_of_y<T>(request);
         const bool zeros = request.shape.padding_mode == PaddingMode::zeros;
         return has_kernel && x_in_rows && y_in_rows && suits_shape(request) && (zeros || !(mirrored || halves));
+    }
+
+    /// Short lines are mostly ends. Of a long column each pixel would be loaded for every sum that it is added to; a
+    /// direct tile has several rows of these.
+    static bool suits_line(const ConvShape& shape) {
+        constexpr std::int64_t most_taps_of_columns = 8, least_inside = 128;
+        const ConvShape line = in_lines(shape);
+        const bool near = shape.kernel[2] == shape.taps || shape.taps <= most_taps_of_columns;
+        return near && shape.taps <= depth_block &&
+               line.output[2] - (shape.taps - 1) * line.dilation[2] >= least_inside;
     }
 
     static bool suits_shape(const PlanRequest& request) {
@@ -146,9 +174,11 @@ struct ImageBlocking {
     static constexpr std::int64_t most_bytes = 128 * 1024;
     static constexpr std::int64_t least_rows = 16;  // of a box, which meets rows of its neighbours
 
+    static constexpr std::int64_t least_cols = 4096;  // of one, where that is a part of a line
+
     /// Rows of a box; less than one where not even that fits.
-    static std::int64_t fitting_rows(const PlanRequest& request) {
-        const ConvShape& shape = request.shape;
+    static std::int64_t fitting_rows(const PlanRequest& request) { return fitting_rows(request, request.shape); }
+    static std::int64_t fitting_rows(const PlanRequest& request, const ConvShape& shape) {
         // Rows of the image from one row of the output to the next.
         const double stride = shape.mirrored ? 1 / double(shape.stride[1]) : double(shape.stride[1]);
         const double input = double(shape.input[2]);
@@ -160,24 +190,33 @@ struct ImageBlocking {
     BandPlan plan(const PlanRequest& request) const {
         const int threads = request.threads;
         const std::int64_t channels = shape.batch * shape.groups, wanted = threads == 1 ? 1 : 4 * threads;
-        const std::int64_t rows = fitting_rows(request);
-        const std::int64_t sharing =
-            std::clamp<std::int64_t>(ceil_div(wanted, channels), 1, ceil_div(shape.output[1], least_rows));
-        const std::int64_t parts =
-            std::max(sharing, ceil_div(shape.output[1], half_x ? rows : std::max(rows, least_rows)));
+        // Rows, or columns of a single one.
+        const std::size_t axis = finds_lines && lines && shape.output[1] == 1 ? 2 : 1;
+        const std::int64_t fitting =
+            axis == 1 ? fitting_rows(request, shape) : most_bytes / std::int64_t(2 * sizeof(T));
+        const std::int64_t least = axis == 1 ? least_rows : least_cols, all = shape.output[axis];
+        const std::int64_t sharing = std::clamp<std::int64_t>(ceil_div(wanted, channels), 1, ceil_div(all, least));
+        const std::int64_t parts = std::max(sharing, ceil_div(all, half_x ? fitting : std::max(fitting, least)));
         BandPlan plan{};
-        plan.box = {1, ceil_div(shape.output[1], parts), shape.output[2]};
-        plan.counts = {1, ceil_div(shape.output[1], plan.box[1]), 1};
+        plan.box = {1, shape.output[1], shape.output[2]};
+        plan.box[axis] = ceil_div(all, parts);
+        plan.counts = {1, 1, 1};
+        plan.counts[axis] = ceil_div(all, plan.box[axis]);
         plan.row_parts = plan.rows = 1;
         plan.tasks = channels * plan.boxes();
-        plan.cycles = work(plan.box[1]) * double(ceil_div(plan.tasks, threads));
+        plan.cycles = work(plan.box) * double(ceil_div(plan.tasks, threads));
         return plan;
     }
 
-    /// Cycles of one box of so many rows: for each of them its multiply-adds, or the latency of those of a kernel row,
-    /// the loads of the weights, and pulling pixels apart where there is a stride. A transpose does it all by the row
-    /// of pixels.
-    double work(std::int64_t rows) const {
+    /// Cycles of one box: for each of its rows its multiply-adds, or the latency of those of a kernel row, the loads of
+    /// the weights, and pulling pixels apart where there is a stride. A transpose does it all by the row of pixels. Of
+    /// lines, most loads cross a line of the caches.
+    double work(const Extent& box) const {
+        const std::int64_t rows = box[1];
+        if (finds_lines && lines) {
+            const double vectors = double(ceil_div(box[2], kernels.lanes)), taps = double(shape.kernel[2]);
+            return double(rows) * (vectors * (2 * taps + cost::store) + 8 * taps + 60) + 60;
+        }
         if (keeps_image()) {
             const auto taps = double(shape.kernel[1] * shape.kernel[2]);
             return shape.stride[2] == 1 ? 4.8 * taps + 50 : 6.2 * taps + 105;

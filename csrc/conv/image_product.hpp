@@ -21,12 +21,17 @@ class ImageTask {
 
     void run(parallel::Cancellation& cancellation) const {
         ImageConvolution<T> channel;
-        static_cast<ImageBox&>(channel) = image_box(shape_, task_.box);
+        const bool lines = blocking_.lines;
+        static_cast<ImageBox&>(channel) = (lines ? line_box : image_box)(shape_, task_.box);
         channel.residual_row_stride = channel.y_row_stride;
         // Of the image, where only the rows that the box meets are widened.
         const std::int64_t first_met = std::clamp<std::int64_t>(channel.first_row, 0, shape_.input[1]);
         const std::int64_t first = task_.first_group;
-        const BandTask task(task_.box, task_.image, first, task_.end_group - first);
+        // The axes of lines are not those of the caller's strides, but all pixels of y follow each other.
+        PixelBox box = task_.box;
+        const std::int64_t pixel = lines ? box.first[1] * shape_.output[2] + box.first[2] : 0;
+        if (lines) box.first = {0, 0, 0};
+        const BandTask task(box, task_.image, first, task_.end_group - first);
         const OutputBand<T> y(shape_, task, arrays_, operands_, blocking_.half_y);
         const bool keeps_halves =
             blocking_.keeps_halves() && !y.has_residual() && y.epilogue(0, 0).curve == Curve::none;
@@ -37,7 +42,8 @@ class ImageTask {
             channel.first_row -= first_met;
         }
         channel.finite = operands_.finite;
-        const bool each = blocking_.half_x || shape_.mirrored || blocking_.repeats_pixels();  // one channel at a time
+        // One channel at a time.
+        const bool each = !lines && (blocking_.half_x || shape_.mirrored || blocking_.repeats_pixels());
         const std::int64_t at_once = each ? 1 : blocking_.channels_per_poll;
         channel.x_channel_stride = std::ptrdiff_t(arrays_.x.byte_strides[1] / std::int64_t(sizeof(T)));
         channel.y_channel_stride = y.row_stride();
@@ -45,7 +51,7 @@ class ImageTask {
         for (std::int64_t group = first; group < task_.end_group; group += at_once) {
             const std::int64_t done = group - first;
             if (done > 0 && done % blocking_.channels_per_poll == 0 && cancellation.poll()) return;
-            const Epilogue<T> epilogue = y.epilogue(done, 0);
+            const Epilogue<T> epilogue = y.epilogue(done, pixel);
             T gathered[most_taps];
             channel.channels = std::min(at_once, task_.end_group - group);
             channel.weights = weights_of(group, gathered);
@@ -56,7 +62,7 @@ class ImageTask {
                 channel.x = reinterpret_cast<const T*>(channel_of(group));
             }
             const bool rounds = blocking_.half_y && !keeps_halves;
-            channel.y = rounds ? workspace_.y : y.row(done);
+            channel.y = rounds ? workspace_.y : y.row(done) + pixel;
             if (blocking_.repeats_pixels()) {
                 convolve_parts(channel, y, group);
                 continue;
@@ -65,9 +71,9 @@ class ImageTask {
                 convolve_turned(channel);
                 continue;
             }
-            (keeps_halves      ? blocking_.half_y->convolve_image
-             : shape_.mirrored ? blocking_.kernels.transpose_image
-                               : blocking_.kernels.convolve_image)(channel);
+            (keeps_halves                ? blocking_.half_y->convolve_image
+             : shape_.mirrored && !lines ? blocking_.kernels.transpose_image
+                                         : blocking_.kernels.convolve_image)(channel);
             if (rounds) {
                 y.store_rows(blocking_.kernels, done, 1, workspace_.y, 0, channel.y_row_stride);
             }
@@ -162,7 +168,8 @@ class ImageTask {
 
     /// The kernel of a group. Those of a transpose that are packed lie phase by phase.
     const T* weights_of(std::int64_t group, T (&gathered)[most_taps]) const {
-        if (!shape_.mirrored || !arrays_.packed) return operands_.weights.data + group * operands_.weights.stride;
+        if (!shape_.mirrored || !arrays_.packed || blocking_.lines)
+            return operands_.weights.data + group * operands_.weights.stride;
         const std::int64_t size = shape_.kernel[2], stride = shape_.stride[2];
         for (std::int64_t kh = 0; kh < size; ++kh) {
             for (std::int64_t kw = 0; kw < size; ++kw) {

@@ -23,6 +23,9 @@ struct ImageBox {
     int size, stride;  // such as convolves_images, or transposes_images, allows
     int64_t rows, cols;
     ptrdiff_t y_row_stride;
+    /// Not 0: each row is a line by itself, and so is the kernel, whose `size` elements meet pixels so far apart from
+    /// the first one's on, at any distance beyond the line's ends; the stride is 1.
+    ptrdiff_t tap_step = 0;
 };
 
 /// With zeros around the image.
@@ -45,7 +48,8 @@ inline constexpr int least_small_side = 5, small_side = 8;
 
 /// Padded alike on all sides, up to the last pixel.
 constexpr bool is_small_image(const ImageBox& box) {
-    const bool padded = box.first_row == -(box.size / 2) && box.first_col == -(box.size / 2) && box.size < 7;
+    const bool padded =
+        box.tap_step == 0 && box.first_row == -(box.size / 2) && box.first_col == -(box.size / 2) && box.size < 7;
     const auto fits = [&](int64_t side, int64_t x_side) {
         return side >= least_small_side && side <= small_side && (x_side - 1) / box.stride + 1 == side;
     };

@@ -3,35 +3,12 @@
 #ifndef FLATCONV_KERNELS_IMAGE_KERNEL_HPP
 #define FLATCONV_KERNELS_IMAGE_KERNEL_HPP
 
+#include "kernels/line_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/small_image_kernel.hpp"
 
 namespace flatconv {
 namespace {
-
-/// The lanes of a vector from `begin` on, up to `end`: what an instruction set without masks keeps of them.
-struct LaneRange {
-    int begin, end;
-};
-
-template <typename Isa>
-FLATCONV_INLINE typename Isa::Lanes lanes_between(int64_t begin, int64_t end) {
-    const auto lane = [](int64_t at) { return at < 0 ? 0 : at > Isa::lanes ? Isa::lanes : int(at); };
-    return Isa::between(lane(begin), lane(end));
-}
-
-/// Zeros in all other lanes; what they would be read from need not exist.
-template <typename Isa>
-FLATCONV_INLINE typename Isa::Vector load_between(const typename Isa::Scalar* from, typename Isa::Lanes lanes) {
-    if constexpr (Isa::masks_loads) {
-        return Isa::load_masked(from, lanes);
-    } else {
-        if (lanes.end - lanes.begin == Isa::lanes) return Isa::load(from);
-        typename Isa::Scalar lane[Isa::lanes] = {};
-        for (int l = lanes.begin; l < lanes.end; ++l) lane[l] = from[l];
-        return Isa::load(lane);
-    }
-}
 
 /// What is read in place of rows above and below the image: the vectors of the widest strip.
 template <typename Scalar>
@@ -357,7 +334,9 @@ void convolve_image(const ImageConvolution<typename Isa::Scalar>& image) {
     Epilogue<typename Isa::Scalar> epilogue = *image.epilogue;
     channel.epilogue = &epilogue;
     for (int64_t c = 0; c < image.channels; ++c) {
-        if (!convolved) {
+        if (image.tap_step != 0) {
+            convolve_lines<Isa>(channel);
+        } else if (!convolved) {
             channel.finite = image.finite || are_finite<Isa>(channel.weights, image.size * image.size);
             convolve_strips_if<Isa, Pixels, 3, 1>(channel);
             convolve_strips_if<Isa, Pixels, 3, 2>(channel);

@@ -123,6 +123,44 @@ TEST_CASE_TEMPLATE("images are read up to their last pixel, and no further", T, 
     }
 }
 
+TEST_CASE_TEMPLATE("lines are read up to their last pixel, and no further", T, float, double) {
+    for (const KernelSet* set : usable_kernel_sets()) {
+        const Kernels<T>& kernels = kernels_of<T>(*set);
+        CAPTURE(set->name);
+        if (!kernels.convolve_image) continue;
+        for (const std::ptrdiff_t step : {1, 5, -3, 40}) {
+            for (const std::int64_t cols : {1, 7, 64, 100, 133}) {
+                CAPTURE(step);
+                CAPTURE(cols);
+                constexpr int taps = 3;
+                const std::size_t lines = 2, all = lines * std::size_t(cols);
+                ImageConvolution<T> image;
+                static_cast<ImageBox&>(image) = {std::ptrdiff_t(cols), 2,   cols, 0, -step, taps, 1, 2, cols,
+                                                 std::ptrdiff_t(cols), step};
+                const GuardedMemory<T> x_memory(all), weight_memory(taps), y_memory(all);
+                image.x = x_memory.copy(random_numbers<T>(all, 1), all);
+                image.weights = weight_memory.copy(random_numbers<T>(taps, 2), taps);
+                image.y = y_memory.ending(all);
+                const T bias = T(0.5);
+                const Epilogue<T> epilogue{&bias, nullptr, 0, false, 0, 0};
+                image.epilogue = &epilogue;
+                kernels.convolve_image(image);
+                std::vector<T> expected;
+                for (std::int64_t o = 0; o < std::int64_t(all); ++o) {
+                    T sum = 0;
+                    for (int k = 0; k < taps; ++k) {
+                        const std::int64_t col = o % cols + (k - 1) * step;
+                        const T pixel = col >= 0 && col < cols ? image.x[o / cols * cols + col] : T(0);
+                        sum = std::fma(image.weights[k], pixel, sum);
+                    }
+                    expected.push_back(sum + bias);
+                }
+                REQUIRE(same_bits(std::vector<T>(image.y, image.y + all), expected));
+            }
+        }
+    }
+}
+
 TEST_CASE("images of bytes are read up to their last pixel, and no further") {
     for (const KernelSet* set : usable_kernel_sets()) {
         const ByteKernels& kernels = set->bytes;
