@@ -125,7 +125,7 @@ struct ImageBlocking {
     /// Short lines are mostly ends. Of a long column each pixel would be loaded for every sum that it is added to; a
     /// direct tile has several rows of these.
     static bool suits_line(const ConvShape& shape) {
-        constexpr std::int64_t most_taps_of_columns = 8, least_inside = 128;
+        constexpr std::int64_t most_taps_of_columns = 8, least_inside = 192;
         const ConvShape line = in_lines(shape);
         const bool near = shape.kernel[2] == shape.taps || shape.taps <= most_taps_of_columns;
         return near && shape.taps <= depth_block &&
