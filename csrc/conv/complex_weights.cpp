@@ -27,7 +27,10 @@ class ComplexPlan : public ConvPlan {
                                           std::int64_t(cache_line)));
         real.reserved_bytes += own_bytes_;
         if (Status status = plan_task(real, wanted, workspace_limit, plan_); !status) return status;
-        if (needs_no_real_weights(*plan_)) own_bytes_ = 0;
+        if (needs_no_real_weights(*plan_)) {
+            makes_real_weights_ = false;
+            own_bytes_ = 0;
+        }
         if (workspace_bytes() + request_.reserved_bytes <= workspace_limit) return {};
         return {StatusCode::out_of_memory, "workspace_limit of " + std::to_string(workspace_limit) +
                                                " bytes is too small: these complex numbers need " +
@@ -49,7 +52,7 @@ class ComplexPlan : public ConvPlan {
             &runtime.cancellation);
     }
 
-    bool has_no_real_weights() const { return own_bytes_ == 0; }
+    bool makes_real_weights() const { return makes_real_weights_; }
 
     /// Runs the real task behind the weights.
     void run_real(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const {
@@ -67,6 +70,7 @@ class ComplexPlan : public ConvPlan {
     const std::int64_t row_stride_;
 
   private:
+    bool makes_real_weights_ = true;  // even if they are none
     std::size_t own_bytes_ = 0;
     std::unique_ptr<ConvPlan> plan_;
 };
@@ -78,7 +82,7 @@ class WeightsPlan final : public ComplexPlan<T> {
         : ComplexPlan<T>(request, packed_row_stride<T>(request.shape.depth)) {}
 
     void run(const ConvArrays& arrays, const Runtime& runtime, std::byte* workspace) const override {
-        if (this->has_no_real_weights()) {
+        if (!this->makes_real_weights()) {
             ConvArrays complex = arrays;
             complex.weight.stored = std::is_same_v<T, float> ? DType::complex64 : DType::complex128;
             return this->run_real(complex, runtime, workspace);

@@ -172,9 +172,8 @@ struct ImageBlocking {
 
     /// Of a box, read and written, so that a second pass over it finds it in the second-level cache.
     static constexpr std::int64_t most_bytes = 128 * 1024;
-    static constexpr std::int64_t least_rows = 16;  // of a box, which meets rows of its neighbours
-
-    static constexpr std::int64_t least_cols = 4096;  // of one, where that is a part of a line
+    static constexpr std::int64_t least_rows = 16;    // of a box, which meets rows of its neighbours
+    static constexpr std::int64_t least_cols = 4096;  // of one that is a part of a line
 
     /// Rows of a box; less than one where not even that fits.
     static std::int64_t fitting_rows(const PlanRequest& request) { return fitting_rows(request, request.shape); }
